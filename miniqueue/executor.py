@@ -1,0 +1,147 @@
+"""How a task function runs, and how it is told to stop.
+
+A plain function runs in the lane's own thread, a coroutine function on one event loop that all
+lanes of the process share. `interrupt()` comes from another thread:
+
+- a plain function in the main thread is struck by a signal, which also ends sleeps and socket
+reads;
+- in another thread an exception is set in it, which strikes at its next bytecode: C code that does
+  not come back to Python cannot be interrupted, and the error of the task says so;
+- a coroutine is cancelled at its next await.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import ctypes
+import signal
+import threading
+import time
+from collections.abc import Coroutine
+from types import FrameType
+from typing import Any
+
+from miniqueue.registry import TaskFunction
+
+__all__ = ["Executor", "Interrupted"]
+
+SIGNAL = getattr(signal, "SIGUSR1", None)
+
+
+class Interrupted(BaseException):
+    """Strikes in the task function; not an Exception, so that `except Exception` lets it pass.
+
+    `why` is timeout, cancel, lost or stop.
+    """
+
+    def __init__(self, why: str = "stop") -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class SharedLoop:
+    """An event loop in a thread of its own, started at the first coroutine function."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def get(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(
+                    target=self._loop.run_forever, name="tasks-loop", daemon=True
+                ).start()
+            return self._loop
+
+    def close(self) -> None:
+        with self._lock:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._loop.stop)
+                self._loop = None
+
+
+class Executor:
+    """Runs one function at a time, for one lane, in the thread that calls run()."""
+
+    def __init__(self, loop: SharedLoop) -> None:
+        self._loop = loop
+        self._lock = threading.Lock()
+        self._running: object = None  # the token of the run that interrupt() may strike
+        self._why = ""
+        self._is_async = False
+        self._task: asyncio.Task[Any] | None = None
+        self._thread = 0
+        self._by_signal = False
+        self.interrupted_at = 0.0  # monotonic; 0.0 while nobody asked this run to stop
+
+    def run(self, token: object, function: TaskFunction[..., Any], args: Any, kwargs: Any) -> Any:
+        """Call the function. Raises what it raises, or Interrupted."""
+        self._thread = threading.get_ident()
+        self._why, self.interrupted_at = "", 0.0
+        self._is_async = function.is_async
+        self._running = token
+        try:
+            if function.is_async:
+                return self._run_async(function.function(*args, **kwargs))
+            return function.function(*args, **kwargs)
+        except Interrupted:
+            raise Interrupted(self._why) from None
+        finally:
+            self._settle()
+
+    def interrupt(self, token: object, why: str) -> None:
+        """Ask the run of this token to stop; does nothing if it has ended."""
+        with self._lock:
+            if self._running is not token or self._why:
+                return
+            self._why, self.interrupted_at = why, time.monotonic()
+            if self._is_async:
+                if self._task is not None:
+                    self._loop.get().call_soon_threadsafe(self._task.cancel)
+            elif self._by_signal and SIGNAL is not None:
+                signal.pthread_kill(self._thread, SIGNAL)
+            else:
+                _set_exception(self._thread, Interrupted)
+
+    def catch_signals(self) -> None:
+        """Strike by signal from now on; only for the executor of the main thread."""
+        if SIGNAL is not None:
+            signal.signal(SIGNAL, self._struck)
+            self._by_signal = True
+
+    def _struck(self, signum: int, frame: FrameType | None) -> None:
+        if self._running is not None and self._why and not self._is_async:
+            raise Interrupted(self._why)
+
+    def _settle(self) -> None:
+        self._running = None
+        if self._why and not self._by_signal:
+            with self._lock:  # interrupt() is over: take back what has not struck yet
+                _set_exception(self._thread, None)
+
+    def _run_async(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        future = asyncio.run_coroutine_threadsafe(self._tracked(coroutine), self._loop.get())
+        try:
+            return future.result()
+        except concurrent.futures.CancelledError:
+            if self._why:
+                raise Interrupted(self._why) from None
+            raise RuntimeError("the coroutine was cancelled, not by the queue") from None
+        finally:
+            self._task = None
+
+    async def _tracked(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        self._task = asyncio.current_task()
+        if self._why:  # interrupted before it began
+            coroutine.close()
+            raise asyncio.CancelledError
+        return await coroutine
+
+
+def _set_exception(thread: int, kind: type[BaseException] | None) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread), None if kind is None else ctypes.py_object(kind)
+    )

@@ -1,0 +1,343 @@
+"""Inspector: the read side. It changes nothing, and every read is bounded.
+
+inspector = Inspector(Queue())
+inspector.queues(), inspector.workers(), inspector.tasks(state="failed"), inspector.events()
+inspector.task(id), inspector.timeline(id), inspector.explain(id), inspector.check()
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from miniqueue.errors import ConfigError, MiniQueueError
+from miniqueue.explain import Facts, explain
+from miniqueue.protocol.keys import QueueKeys
+from miniqueue.protocol.operations import Call, pairs
+from miniqueue.queue import Queue
+from miniqueue.registry import Spec
+from miniqueue.task import PRIORITIES, Task, TaskState, queue_of
+from miniqueue.views import (
+    Event,
+    Page,
+    QueueInfo,
+    WorkerInfo,
+    milliseconds,
+    number,
+    parse_events,
+    parse_worker,
+    scores,
+)
+
+__all__ = ["Inspector"]
+
+PAGE = 100  # ids read in one round trip
+SCAN = 2000  # ids looked at in one call of tasks(), whatever the filter lets through
+CHECKED = 100_000  # ids that check() looks at in each structure
+NEAR = 10_000  # how far explain() looks for a task in its list
+
+
+class Inspector:
+    """Reads through the client of a Queue; other queues on the same Redis can be named."""
+
+    def __init__(self, queue: Queue | None = None) -> None:
+        self.queue = Queue() if queue is None else queue
+        self._client = self.queue.client
+        self._shared = self.queue.protocol.shared
+
+    def task(self, task_id: str) -> Task:
+        """Raises TaskNotFound."""
+        return self.queue.get(task_id)
+
+    def tasks(
+        self,
+        state: str | None = None,
+        *,
+        queue: str | None = None,
+        name: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page:
+        """Tasks of one queue, or of one state or function name of it; at most `limit`.
+
+        Waiting tasks come in the order in which they start, ended ones newest first. A page can be
+        short, even empty, where a filter lets little through: go on while there is a cursor. Tasks
+        that move between two pages may be seen twice or missed. Raises ConfigError.
+        """
+        keys = self._keys(queue)
+        sources = _sources(keys, _state(state))
+        source, offset = _cursor(cursor, len(sources))
+        found: list[Task] = []
+        looked = 0
+        while source < len(sources) and len(found) < limit and looked < SCAN:
+            ids = self._client.run(sources[source](offset, PAGE))
+            for task in self._read(keys, ids):
+                offset, looked = offset + 1, looked + 1
+                if task is not None and state in (None, task.state) and name in (None, task.name):
+                    found.append(task)
+                    if len(found) == limit:
+                        break
+            else:
+                if len(ids) < PAGE:
+                    source, offset = source + 1, 0
+        return Page(found, f"{source}-{offset}" if source < len(sources) else None)
+
+    def queues(self) -> list[QueueInfo]:
+        """All queues that were ever used, by name; at most 1,000."""
+        members: Call[list[str]] = Call(
+            "SSCAN", (self._shared.queues,), (0, "COUNT", 1000), lambda r: list(r[1])
+        )
+        return [
+            self.queue_info(name) for name in sorted({*self._client.run(members), self.queue.name})
+        ]
+
+    def queue_info(self, name: str) -> QueueInfo:
+        """One queue in numbers."""
+        keys = self._keys(name)
+        calls: list[Call[Any]] = [
+            Call("TIME", (), (), milliseconds),
+            Call("EXISTS", (keys.paused,), (), bool),
+            Call("HGETALL", (keys.stats,), (), pairs),
+            *(Call("LLEN", (key,), (), int) for key in keys.ready),
+            *(Call("ZCARD", (key,), (), int) for key in _sets(keys).values()),
+            *(Call("LINDEX", (key,), (0,), _same) for key in keys.ready),
+        ]
+        now, paused, stats, *rest = self._client.run_many(calls)
+        lengths, cards, heads = rest[:3], rest[3:7], [head for head in rest[7:] if head]
+        waits = [now - task.enqueued_ms for task in self._read(keys, heads) if task is not None]
+        scheduled, running, failed, finished = cards
+        return QueueInfo(
+            name=name,
+            paused=paused,
+            ready=dict(zip(PRIORITIES, lengths, strict=True)),
+            scheduled=scheduled,
+            running=running,
+            failed=failed,
+            finished=finished,
+            oldest_wait_s=round(max(waits, default=0) / 1000, 3),
+            stats={verb: int(count) for verb, count in sorted(stats.items())},
+        )
+
+    def workers(self) -> list[WorkerInfo]:
+        """Workers that beat in the last minute, at most 1,000, newest beat first."""
+        listed: Call[list[str]] = Call("ZREVRANGE", (self._shared.workers,), (0, 999), list)
+        now, ids = self._client.run_many([Call("TIME", (), (), milliseconds), listed])
+        if not ids:
+            return []
+        hashes = self._client.run_many(
+            [Call("HGETALL", (self._shared.worker(i),), (), pairs) for i in ids]
+        )
+        return [parse_worker(i, h, now) for i, h in zip(ids, hashes, strict=True) if h]
+
+    def functions(self) -> dict[str, Spec]:
+        """Task functions that workers have announced, by name."""
+        return self._client.run(self.queue.protocol.specs())
+
+    def logs(self, task_id: str) -> list[str]:
+        """The log lines that were kept with a task. Raises TaskNotFound."""
+        self.task(task_id)
+        keys = self._keys(queue_of(task_id))
+        return self._client.run(Call("LRANGE", (keys.logs(task_id),), (0, -1), list))
+
+    def events(
+        self, *, after: str | None = None, limit: int = 100, queue: str | None = None
+    ) -> list[Event]:
+        """Events in order: those after an event id, or the last `limit`."""
+        key = self._keys(queue).events
+        if after is not None:
+            return self._client.run(
+                Call("XRANGE", (key,), (f"({after}", "+", "COUNT", limit), parse_events)
+            )
+        return self._client.run(
+            Call("XREVRANGE", (key,), ("+", "-", "COUNT", limit), parse_events)
+        )[::-1]
+
+    def timeline(self, task_id: str) -> list[Event]:
+        """What the stream still knows of one task, in order.
+
+        The newest 10,000 events are searched.
+        """
+        found = []
+        for event in self.events(limit=NEAR, queue=queue_of(task_id)):
+            marks = tuple(mark for mark in event.tasks if mark.task_id == task_id)
+            if marks:
+                found.append(
+                    Event(
+                        event.id,
+                        event.at_ms,
+                        event.verb,
+                        marks,
+                        event.worker,
+                        event.state,
+                        event.reason,
+                    )
+                )
+        return found
+
+    def explain(self, task_id: str) -> list[str]:
+        """Plain sentences: where it is, why it waits, why it ran twice. Raises TaskNotFound."""
+        keys = self._keys(queue_of(task_id))
+        task = self.task(task_id)
+        list_key = keys.ready[PRIORITIES.index(task.priority)]
+        now, paused, lease, place, ahead = self._client.run_many(
+            [
+                Call("TIME", (), (), milliseconds),
+                Call("EXISTS", (keys.paused,), (), bool),
+                Call("ZSCORE", (keys.running,), (task_id,), number),
+                Call("LPOS", (list_key,), (task_id, "MAXLEN", NEAR), _same),
+                Call("LLEN", (keys.ready[0],), (), int),
+            ]
+        )
+        if task.priority == "high":
+            ahead = 0
+        workers = sum(worker.alive and worker.queue == task.queue for worker in self.workers())
+        return explain(task, Facts(now, paused, workers, place, ahead, lease))
+
+    def check(self, queue: str | None = None) -> list[str]:
+        """Sentences about whatever breaks the rules of the protocol; empty when all is well.
+
+        Each waiting or running task is in exactly the structure that its state names, each ended
+        one in its set, and no task hash is in none. Looks at a still queue: on a busy one a task
+        may move between two reads and be reported.
+        """
+        keys = self._keys(queue)
+        now = self._client.run(Call("TIME", (), (), milliseconds))
+        places: dict[str, str] = {}
+        problems: list[str] = []
+        for label, members in self._structures(keys):
+            for at in range(0, len(members), PAGE):
+                part = members[at : at + PAGE]
+                tasks = self._read(keys, [task_id for task_id, _ in part])
+                for (task_id, score), task in zip(part, tasks, strict=True):
+                    if task_id in places:
+                        problems.append(f"{task_id} is in {places[task_id]} and in {label}")
+                    places[task_id] = label
+                    problems += _misplaced(task_id, task, label, score, now)
+        for task_id in self._hashes(keys):
+            if task_id not in places:
+                problems.append(f"{task_id} has a hash and is in no structure")
+        return problems
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def _keys(self, queue: str | None) -> QueueKeys:
+        name = self.queue.name if queue is None else queue
+        return QueueKeys(self.queue.settings.namespace, name)
+
+    def _read(self, keys: QueueKeys, ids: Sequence[str]) -> Iterable[Task | None]:
+        if not ids:
+            return []
+        hashes = self._client.run_many([Call("HGETALL", (keys.task(i),), (), pairs) for i in ids])
+        return [Task.from_hash(i, h) if h else None for i, h in zip(ids, hashes, strict=True)]
+
+    def _structures(self, keys: QueueKeys) -> Iterator[tuple[str, list[tuple[str, float]]]]:
+        for priority, key in zip(PRIORITIES, keys.ready, strict=True):
+            ids = self._client.run(Call("LRANGE", (key,), (0, CHECKED - 1), list))
+            yield f"ready:{priority}", [(i, 0.0) for i in ids]
+        for label, key in _sets(keys).items():
+            yield (
+                label,
+                self._client.run(Call("ZRANGE", (key,), (0, CHECKED - 1, "WITHSCORES"), scores)),
+            )
+
+    def _hashes(self, keys: QueueKeys) -> Iterator[str]:
+        cursor, looked = "0", 0
+        start = keys.task("")
+        pattern = start.replace("[", "\\[").replace("{", "\\{") + "*"
+        while looked < CHECKED:
+            cursor, found = self._client.run(
+                Call("SCAN", (), (cursor, "MATCH", pattern, "COUNT", 1000), list)
+            )
+            yield from (key.removeprefix(start) for key in found)
+            looked += 1000
+            if str(cursor) == "0":
+                return
+
+
+def overview(inspector: Inspector) -> str:
+    """Queues and workers as text, for `python -m miniqueue.inspector`."""
+    lines = ["queue             waiting  scheduled  running  failed  finished"]
+    for q in inspector.queues():
+        name = q.name + (" (paused)" if q.paused else "")
+        lines.append(
+            f"{name:16} {q.waiting:8} {q.scheduled:10} {q.running:8} {q.failed:7} {q.finished:9}"
+        )
+    lines += ["", "worker                            queue      done  last beat  doing"]
+    for w in inspector.workers():
+        doing = " ".join(w.doing) or "-"
+        lines.append(f"{w.id:33} {w.queue:8} {w.done:6} {w.beat_age_s:8.1f} s  {doing}")
+    return "\n".join(lines)
+
+
+def _sources(
+    keys: QueueKeys, state: TaskState | None
+) -> list[Callable[[int, int], Call[list[str]]]]:
+    """Readers of id pages: one for each structure that can hold tasks of this state."""
+
+    def of_list(key: str) -> Callable[[int, int], Call[list[str]]]:
+        return lambda at, n: Call("LRANGE", (key,), (at, at + n - 1), list)
+
+    def of_set(key: str, command: str) -> Callable[[int, int], Call[list[str]]]:
+        return lambda at, n: Call(command, (key,), (at, at + n - 1), list)
+
+    ready = [of_list(key) for key in keys.ready]
+    sets = {
+        TaskState.RUNNING: of_set(keys.running, "ZRANGE"),
+        TaskState.SCHEDULED: of_set(keys.scheduled, "ZRANGE"),
+        TaskState.FAILED: of_set(keys.failed, "ZREVRANGE"),
+        TaskState.SUCCEEDED: of_set(keys.finished, "ZREVRANGE"),
+    }
+    if state is None:
+        running, *others = sets.values()
+        return [running, *ready, *others]
+    if state is TaskState.QUEUED:
+        return ready
+    return [sets[TaskState.SUCCEEDED if state is TaskState.CANCELLED else state]]
+
+
+def _sets(keys: QueueKeys) -> dict[str, str]:
+    return {
+        "scheduled": keys.scheduled,
+        "running": keys.running,
+        "failed": keys.failed,
+        "finished": keys.finished,
+    }
+
+
+def _state(text: str | None) -> TaskState | None:
+    if text is not None and text not in list(TaskState):
+        raise ConfigError(f"no state is called {text!r}; there are {', '.join(TaskState)}")
+    return None if text is None else TaskState(text)
+
+
+def _cursor(text: str | None, sources: int) -> tuple[int, int]:
+    if text is None:
+        return 0, 0
+    source, _, offset = text.partition("-")
+    if not (source.isdigit() and offset.isdigit() and int(source) < sources):
+        raise ConfigError(f"cursor {text!r} is not one that an earlier page gave")
+    return int(source), int(offset)
+
+
+def _misplaced(task_id: str, task: Task | None, label: str, score: float, now: int) -> list[str]:
+    if task is None:
+        forgotten = label in ("failed", "finished") and score <= now
+        return [] if forgotten else [f"{task_id} is in {label} and has no hash"]
+    expected = {
+        TaskState.QUEUED: f"ready:{task.priority}",
+        TaskState.SUCCEEDED: "finished",
+        TaskState.CANCELLED: "finished",
+    }.get(task.state, str(task.state))
+    return [] if label == expected else [f"{task_id} is {task.state} and is in {label}"]
+
+
+def _same(reply: Any) -> Any:
+    return reply
+
+
+if __name__ == "__main__":
+    try:
+        print(overview(Inspector()))
+    except MiniQueueError as error:
+        sys.exit(f"miniqueue.inspector: {error}")

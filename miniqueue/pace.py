@@ -1,0 +1,55 @@
+"""Pace: how much work a worker may hold (rule R9). Pure.
+
+A worker holds no more unstarted tasks than it expects to start within `prefetch_s`. What to expect
+is measured: a moving average of run times for each task function, and one over the last tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from miniqueue.protocol.records import Claimed
+
+__all__ = ["Pace"]
+
+WEIGHT = 0.2  # of the newest run in the averages
+
+
+class Pace:
+    """Run times by function name, in seconds, and what follows for the next claim."""
+
+    def __init__(self, prefetch_s: float, batch: int) -> None:
+        self.prefetch_s = prefetch_s
+        self._batch = batch
+        self._recent = prefetch_s
+        self._by_name: dict[str, float] = {}
+
+    def ran(self, name: str, seconds: float) -> None:
+        """Learn from a run."""
+        self._recent += WEIGHT * (seconds - self._recent)
+        known = self._by_name.get(name, seconds)
+        self._by_name[name] = known + WEIGHT * (seconds - known)
+
+    def limit(self) -> int:
+        """How many tasks to claim: as many as recent ones would start in time, at least one.
+
+        >>> pace = Pace(prefetch_s=0.02, batch=64)
+        >>> pace.limit()
+        1
+        >>> for _ in range(50): pace.ran("add", 0.00001)
+        >>> pace.limit()
+        64
+        """
+        return max(1, min(self._batch, int(self.prefetch_s / max(self._recent, 1e-9))))
+
+    def split(self, tasks: Sequence[Claimed]) -> tuple[list[Claimed], list[Claimed]]:
+        """Those that can be expected to start in time, and those to hand back at once.
+
+        A function that never ran here counts as slow, so nothing waits behind a stranger.
+        """
+        start = 0.0
+        for i, task in enumerate(tasks):
+            if i and start >= self.prefetch_s:
+                return list(tasks[:i]), list(tasks[i:])
+            start += self._by_name.get(task.name, self.prefetch_s)
+        return list(tasks), []

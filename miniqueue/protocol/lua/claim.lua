@@ -1,0 +1,53 @@
+-- claim: hand tasks to a worker, each with an attempt number and a lease, in one step.
+-- KEYS     1 running  2 scheduled  3 paused  4 finished  5 events  6 wake  7 stats
+--          8, 9, 10 the ready lists in the order in which to try them
+-- ARGV     1 key prefix  2 worker  3 most tasks  4 lease ms  5 events kept  6 keep ms
+-- Returns  {now ms, wait ms, {id, attempt, name, args, kwargs, max_attempts, released, timeout_s}, ...}
+--          wait ms: where nothing was claimed, the time to the next due task or lease deadline
+-- Cost     2 commands a task, 4 to 9 a call
+local prefix, worker, most, kept = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[5]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local reply, leases, told = {now, 0}, {}, {}
+local function expire(id, key)
+  redis.call('HSET', key, 'state', 'cancelled', 'finished_ms', now, 'error',
+    '{"type":"Expired","message":"expired: it was not started in time"}')
+  redis.call('PEXPIRE', key, ARGV[6])
+  redis.call('ZADD', KEYS[4], now + ARGV[6], id)
+  redis.call('HINCRBY', KEYS[7], 'cancel', 1)
+  redis.call('XADD', KEYS[5], 'MAXLEN', '~', kept, '*', 'verb', 'cancel', 'tasks', id .. '/0', 'reason', 'expired')
+  redis.call('RPUSH', prefix .. 'done:' .. id, 'cancelled')
+  redis.call('PEXPIRE', prefix .. 'done:' .. id, 10000)
+end
+if redis.call('EXISTS', KEYS[3]) == 1 then most = 0 end
+for list = 8, 10 do
+  for _, id in ipairs(#told < most and redis.call('LPOP', KEYS[list], most - #told) or {}) do
+    local key = prefix .. 'task:' .. id
+    local t = redis.pcall('HMGET', key, 'attempt', 'name', 'args', 'kwargs', 'max_attempts', 'released', 'timeout_s', 'expires_ms')
+    local attempt = (tonumber(t[1]) or 0) + 1
+    if (tonumber(t[8]) or now + 1) <= now then
+      expire(id, key)
+    elseif t[2] then
+      redis.call('HSET', key, 'state', 'running', 'attempt', attempt, 'worker', worker)
+      reply[#reply + 1] = {id, attempt, t[2], t[3], t[4], t[5], t[6], t[7]}
+      leases[#leases + 1], leases[#leases + 2] = now + ARGV[4], id
+      told[#told + 1] = id .. '/' .. attempt
+    else
+      redis.call('HINCRBY', KEYS[7], 'vanished', 1) -- Redis evicted the hash, or a foreign hand broke it
+    end
+  end
+end
+if #told > 0 then
+  redis.call('ZADD', KEYS[1], unpack(leases))
+  redis.call('HINCRBY', KEYS[7], 'claim', #told)
+  redis.call('XADD', KEYS[5], 'MAXLEN', '~', kept, '*', 'verb', 'claim', 'tasks', table.concat(told, ' '), 'worker', worker)
+else
+  local wait = 1000
+  for i = 1, 2 do
+    local first = redis.call('ZRANGE', KEYS[i], 0, 0, 'WITHSCORES')
+    if first[2] then wait = math.min(wait, math.max(1, first[2] - now)) end
+  end
+  if most > 0 then redis.call('DEL', KEYS[6]) end
+  reply[2] = wait
+end
+return reply

@@ -1,0 +1,38 @@
+-- reclaim: take back tasks whose lease ran out; any worker runs it, there is no lock.
+-- KEYS     1 running  2 failed  3 events  4 wake  5 stats  6 ready:high  7 ready:normal  8 ready:low
+--          9 finished
+-- ARGV     1 key prefix  2 most tasks  3 keep ms of a task that ends here  4 events kept
+-- Returns  number of tasks moved; if it is ARGV[2], there may be more
+-- Cost     6 to 9 commands a task, 2 a call
+local prefix = ARGV[1]
+local lists = {high = KEYS[6], normal = KEYS[7], low = KEYS[8]}
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])
+for _, id in ipairs(ids) do
+  local key, state = prefix .. 'task:' .. id, 'queued'
+  local t = redis.call('HMGET', key, 'attempt', 'max_attempts', 'released', 'priority', 'worker', 'cancel', 'waiting')
+  redis.call('ZREM', KEYS[1], id)
+  if t[1] then
+    local tries, worker = (tonumber(t[1]) or 0) - (tonumber(t[3]) or 0), t[5] or '?'
+    if tries >= (tonumber(t[2]) or 1) or t[6] then state = t[6] and 'cancelled' or 'failed' end
+    redis.call('HSET', key, 'state', state, 'lost_worker', worker, 'lost_ms', now)
+    if state == 'queued' then
+      redis.call('LPUSH', lists[t[4]] or lists.normal, id)
+      redis.call('RPUSH', KEYS[4], 1)
+    else
+      local words = string.format('its worker died %d time%s, the last one was %s', tries, tries == 1 and '' or 's', worker)
+      redis.call('HSET', key, 'finished_ms', now, 'error', cjson.encode({type = 'WorkerDied', message = words}))
+      redis.call('PEXPIRE', key, ARGV[3])
+      redis.call('ZADD', state == 'failed' and KEYS[2] or KEYS[9], now + ARGV[3], id)
+      for _ = 1, math.min(tonumber(t[7]) or 0, 100) do redis.call('RPUSH', prefix .. 'done:' .. id, state) end
+      if t[7] then redis.call('PEXPIRE', prefix .. 'done:' .. id, 10000) end
+    end
+    redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[4], '*', 'verb', 'reclaim', 'tasks', id .. '/' .. t[1], 'worker', worker, 'state', state)
+  end
+end
+if #ids > 0 then
+  redis.call('LTRIM', KEYS[4], 0, 63)
+  redis.call('HINCRBY', KEYS[5], 'reclaim', #ids)
+end
+return #ids

@@ -1,0 +1,314 @@
+"""One typed function an operation. Each builds a Call and does no I/O.
+
+A Call is what h11 is to HTTP: a description that the synchronous client, the asynchronous client,
+a test or the explorer carries out. Names in lower case are our scripts (lua/NAME.lua), names in
+upper case are plain Redis commands. Replies are strings (the clients decode them).
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Generic, TypeVar
+
+from miniqueue.errors import InvalidTransition, QueueFull, TaskExists, TaskNotFound
+from miniqueue.protocol.keys import QueueKeys, SharedKeys
+from miniqueue.protocol.records import Claimed, Claims, Completion, Failure, Submission
+from miniqueue.registry import Spec
+from miniqueue.settings import Settings
+from miniqueue.task import Task
+
+__all__ = ["Call", "Protocol", "pairs", "script", "sha"]
+
+T = TypeVar("T")
+AT_ONCE = 100  # what promote and reclaim move in one call, at the most
+GONE_S = 60  # a worker that has not beaten for so long is no longer listed
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One round trip to Redis: `name`, the keys, the arguments, and how to read the reply."""
+
+    name: str
+    keys: Sequence[str]
+    args: Sequence[str | int | float]
+    parse: Callable[[Any], T]
+
+    @property
+    def command(self) -> tuple[str | int | float, ...]:
+        """The words to send."""
+        if self.name.isupper():
+            return (self.name, *self.keys, *self.args)
+        return ("EVALSHA", sha(self.name), len(self.keys), *self.keys, *self.args)
+
+
+@functools.cache
+def script(name: str) -> str:
+    """The Lua text of an operation."""
+    return (resources.files(__package__) / "lua" / f"{name}.lua").read_text()
+
+
+@functools.cache
+def sha(name: str) -> str:
+    """The name under which Redis knows a script: the SHA-1 of its text."""
+    return hashlib.sha1(script(name).encode(), usedforsecurity=False).hexdigest()
+
+
+class Protocol:
+    """The operations on one queue, with its keys and the limits of the settings."""
+
+    def __init__(self, settings: Settings, queue: str) -> None:
+        self.queue = queue
+        self.keys = QueueKeys(settings.namespace, queue)
+        self.shared = SharedKeys(settings.namespace)
+        self._settings = settings
+        self._keep_ms = int(settings.keep_s * 1000)
+        self._keep_failed_ms = int(settings.keep_failed_s * 1000)
+
+    # -- clients ---------------------------------------------------------------------------------
+
+    def enqueue(self, submissions: Sequence[Submission]) -> Call[list[str]]:
+        """Accept all of them or none; gives the ids. Raises QueueFull, TaskExists."""
+        k, s = self.keys, self._settings
+        args: list[str | int | float] = [k.prefix, s.max_queued, s.events_kept, self._keep_ms]
+        for submission in submissions:
+            args += submission.words()
+
+        def parse(reply: list[Any]) -> list[str]:
+            if reply[0] == "full":
+                raise QueueFull(self.queue, reply[1], s.max_queued)
+            if reply[0] == "exists":
+                raise TaskExists(reply[1])
+            if reply[0] == "conflict":
+                raise TaskExists(reply[2], reply[1])
+            return reply[2] or [submission.id for submission in submissions]
+
+        return Call("enqueue", (*k.ready, k.scheduled, k.events, k.wake, k.stats), args, parse)
+
+    def get(self, task_id: str) -> Call[Task]:
+        """Read one task. Raises TaskNotFound."""
+
+        def parse(reply: Any) -> Task:
+            fields = pairs(reply)
+            if not fields:
+                raise TaskNotFound(task_id)
+            return Task.from_hash(task_id, fields)
+
+        return Call("HGETALL", (self.keys.task(task_id),), (), parse)
+
+    def wait(self, task_id: str) -> Call[str | None]:
+        """Announce a waiter; gives the state, None where there is no such task."""
+        return Call("wait", (self.keys.task(task_id),), (), _same)
+
+    def block_for(self, task_id: str, timeout_s: float) -> Call[Any]:
+        """Block until the token of an ended task comes, at most `timeout_s`."""
+        return Call("BLPOP", (self.keys.done(task_id),), (timeout_s,), _same)
+
+    def cancel(self, task_id: str, reason: str = "cancelled by request") -> Call[str]:
+        """Cancel; gives the state it was in. Raises TaskNotFound, InvalidTransition."""
+        k = self.keys
+        keys = (k.scheduled, k.finished, k.events, k.stats, *k.ready)
+        args = (k.prefix, task_id, self._keep_ms, self._settings.events_kept, reason)
+
+        def parse(state: str | None) -> str:
+            if state is None:
+                raise TaskNotFound(task_id)
+            if state in ("succeeded", "failed", "cancelled"):
+                raise InvalidTransition(task_id, state, "cancel")
+            return state
+
+        return Call("cancel", keys, args, parse)
+
+    def retry(self, task_id: str) -> Call[str]:
+        """A failed task again. Raises TaskNotFound, InvalidTransition."""
+        k = self.keys
+        keys = (k.failed, k.events, k.wake, k.stats, *k.ready)
+
+        def parse(state: str | None) -> str:
+            if state is None:
+                raise TaskNotFound(task_id)
+            if state != "failed":
+                raise InvalidTransition(task_id, state, "retry")
+            return "queued"
+
+        return Call("retry", keys, (k.prefix, task_id, self._settings.events_kept), parse)
+
+    def pause(self) -> Call[bool]:
+        """Stop claims of this queue; False where it was paused before."""
+        return Call(
+            "pause", (self.keys.paused, self.keys.events), (self._settings.events_kept,), bool
+        )
+
+    def resume(self) -> Call[bool]:
+        """Allow claims again; False where it was not paused."""
+        k = self.keys
+        return Call("resume", (k.paused, k.events, k.wake), (self._settings.events_kept,), bool)
+
+    def register(self) -> Call[int]:
+        """Put the queue's name among the known ones."""
+        return Call("SADD", (self.shared.queues,), (self.queue,), int)
+
+    def spec(self, name: str) -> Call[Spec | None]:
+        """What workers announced of a function that this process has not imported."""
+
+        def parse(reply: Any) -> Spec | None:
+            return None if reply is None else Spec.from_json(name, reply)
+
+        return Call("HGET", (self.shared.functions,), (name,), parse)
+
+    def specs(self) -> Call[dict[str, Spec]]:
+        """All announced functions."""
+
+        def parse(reply: Any) -> dict[str, Spec]:
+            return {name: Spec.from_json(name, text) for name, text in sorted(pairs(reply).items())}
+
+        return Call("HGETALL", (self.shared.functions,), (), parse)
+
+    # -- workers ---------------------------------------------------------------------------------
+
+    def claim(self, worker: str, limit: int, *, low_first: bool = False) -> Call[Claims]:
+        """Up to `limit` tasks, high before normal before low, or the other way round."""
+        k, s = self.keys, self._settings
+        ready = k.ready[::-1] if low_first else k.ready
+        keys = (k.running, k.scheduled, k.paused, k.finished, k.events, k.wake, k.stats, *ready)
+        args = (k.prefix, worker, limit, int(s.lease_s * 1000), s.events_kept, self._keep_ms)
+        return Call("claim", keys, args, _claims)
+
+    def extend(self, held: Iterable[tuple[str, int]]) -> Call[list[int]]:
+        """Renew leases of (id, attempt): 0 lost, 1 renewed, 2 renewed and asked to cancel."""
+        args = [
+            self.keys.prefix,
+            int(self._settings.lease_s * 1000),
+            *(x for pair in held for x in pair),
+        ]
+        return Call("extend", (self.keys.running,), args, list)
+
+    def complete(self, worker: str, ended: Sequence[Completion]) -> Call[list[int]]:
+        """End attempts with results; 0 where the lease was lost."""
+        k = self.keys
+        args: list[str | int | float] = [
+            k.prefix,
+            worker,
+            self._keep_ms,
+            self._settings.events_kept,
+        ]
+        for c in ended:
+            args += (c.id, c.attempt, c.result, c.started_ms, c.run_ms)
+        return Call("complete", (k.running, k.finished, k.events, k.stats), args, list)
+
+    def fail(self, worker: str, f: Failure) -> Call[int]:
+        """End an attempt without a result; 0 where the lease was lost."""
+        k = self.keys
+        keep_ms = {
+            "scheduled": f.delay_ms,
+            "failed": self._keep_failed_ms,
+            "cancelled": self._keep_ms,
+        }
+        args = (
+            *(k.prefix, worker, f.id, f.attempt, f.state, f.error, keep_ms[f.state]),
+            *(f.started_ms, f.run_ms, f.reason, self._settings.events_kept),
+        )
+        return Call(
+            "fail", (k.running, k.scheduled, k.failed, k.finished, k.events, k.stats), args, int
+        )
+
+    def release(self, worker: str, held: Sequence[tuple[str, int]]) -> Call[list[int]]:
+        """Hand back unstarted (id, attempt), given in the order in which they were claimed."""
+        k = self.keys
+        args = [
+            k.prefix,
+            worker,
+            self._settings.events_kept,
+            *(x for pair in reversed(held) for x in pair),
+        ]
+        return Call("release", (k.running, k.events, k.wake, k.stats, *k.ready), args, list)
+
+    def report(self, task_id: str, attempt: int, kind: str, value: str) -> Call[bool]:
+        """Progress (JSON) or a log line of a running attempt; False where the lease was lost."""
+        k, s = self.keys, self._settings
+        args = (attempt, kind, value, s.max_log_lines, self._keep_failed_ms)
+        return Call("report", (k.task(task_id), k.logs(task_id)), args, bool)
+
+    def wake(self, timeout_s: float) -> Call[Any]:
+        """Block until a hint comes that there may be work, at most `timeout_s`."""
+        return Call("BLPOP", (self.keys.wake,), (timeout_s,), _same)
+
+    def announce(self, specs: Mapping[str, Spec]) -> list[Call[Any]]:
+        """Tell clients which functions a worker runs.
+
+        Forgotten a week after the last worker started.
+        """
+        words = [word for name, spec in specs.items() for word in (name, spec.to_json())]
+        functions = self.shared.functions
+        told: list[Call[Any]] = [Call("HSET", (functions,), words, int)] if words else []
+        return [self.register(), *told, Call("EXPIRE", (functions,), (7 * 86_400,), int)]
+
+    def beat(
+        self, worker: str, now_ms: int, about: Mapping[str, str | int | float]
+    ) -> list[Call[Any]]:
+        """A worker's sign of life; it is taken for gone after three missed ones."""
+        key = self.shared.worker(worker)
+        words = [word for pair in about.items() for word in pair]
+        return [
+            Call("ZADD", (self.shared.workers,), (now_ms, worker), int),
+            Call("HSET", (key,), (*words, "beat_ms", now_ms), int),
+            Call("EXPIRE", (key,), (GONE_S,), int),
+            Call("ZREMRANGEBYSCORE", (self.shared.workers,), ("-inf", now_ms - 1000 * GONE_S), int),
+        ]
+
+    def leave(self, worker: str) -> list[Call[Any]]:
+        """A worker that stops is no longer listed."""
+        return [
+            Call("ZREM", (self.shared.workers,), (worker,), int),
+            Call("DEL", (self.shared.worker(worker),), (), int),
+        ]
+
+    # -- maintenance, by every worker ------------------------------------------------------------
+
+    def promote(self) -> Call[int]:
+        """Due tasks become ready; gives how many, AT_ONCE at the most."""
+        k = self.keys
+        args = (k.prefix, AT_ONCE, self._settings.events_kept)
+        return Call("promote", (k.scheduled, k.events, k.wake, k.stats, *k.ready), args, int)
+
+    def reclaim(self) -> Call[int]:
+        """Tasks whose lease ran out are taken back; gives how many, AT_ONCE at the most."""
+        k = self.keys
+        keys = (k.running, k.failed, k.events, k.wake, k.stats, *k.ready, k.finished)
+        args = (k.prefix, AT_ONCE, self._keep_failed_ms, self._settings.events_kept)
+        return Call("reclaim", keys, args, int)
+
+    def forget(self) -> Call[int]:
+        """Ids of tasks that Redis has forgotten leave the finished and failed sets."""
+        return Call("forget", (self.keys.finished, self.keys.failed), (10 * AT_ONCE,), int)
+
+
+def pairs(reply: Any) -> Mapping[str, str]:
+    """A hash as Redis replies it: a mapping, or a flat list from inside a pipeline."""
+    if isinstance(reply, Mapping):
+        return reply
+    return dict(zip(reply[::2], reply[1::2], strict=True))
+
+
+def _same(reply: Any) -> Any:
+    return reply
+
+
+def _claims(reply: list[Any]) -> Claims:
+    tasks = [
+        Claimed(
+            id,
+            attempt,
+            name,
+            args or "[]",
+            kwargs,
+            int(most or 1),
+            int(released or 0),
+            float(timeout) if timeout else None,
+        )
+        for id, attempt, name, args, kwargs, most, released, timeout in reply[2:]
+    ]
+    return Claims(reply[0], reply[1], tasks)

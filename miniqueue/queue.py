@@ -1,0 +1,251 @@
+"""Queue: what users call to send tasks and to learn what became of them."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from miniqueue.errors import (
+    ConfigError,
+    PayloadTooLarge,
+    TaskCancelled,
+    TaskFailed,
+    TaskNotFound,
+    UnknownFunction,
+)
+from miniqueue.protocol.operations import Call, Protocol
+from miniqueue.protocol.records import Submission
+from miniqueue.redis_client import BLOCK_S, Client, connect
+from miniqueue.registry import (
+    Options,
+    Registry,
+    Spec,
+    TaskFunction,
+    changed,
+    default_registry,
+    nearest,
+)
+from miniqueue.settings import Settings
+from miniqueue.task import TERMINAL, Task, TaskState, encode, encode_json, new_ids, queue_of
+
+__all__ = ["Queue", "TaskHandle", "submission"]
+
+
+@dataclass(frozen=True)
+class TaskHandle:
+    """A sent task: its id, and ways to ask about it."""
+
+    id: str
+    queue: Queue
+
+    def get(self) -> Task:
+        """The task as it is now. Raises TaskNotFound."""
+        return self.queue.get(self.id)
+
+    @property
+    def state(self) -> TaskState:
+        return self.get().state
+
+    def wait(self, timeout_s: float | None = None) -> Any:
+        """The result, once there is one.
+
+        Raises TaskFailed, TaskCancelled, TimeoutError, TaskNotFound.
+        """
+        task = self.queue.wait(self.id, timeout_s)
+        if task.state is TaskState.FAILED:
+            raise TaskFailed(self.id, task.error or {})
+        if task.state is TaskState.CANCELLED:
+            raise TaskCancelled(self.id, (task.error or {}).get("message", "cancelled"))
+        return task.result
+
+    def cancel(self) -> TaskState:
+        """Cancel it; gives the state it was in: a running one ends within about a second."""
+        return self.queue.cancel(self.id)
+
+
+class Queue:
+    """One queue on one Redis: `Queue()`, `Queue("mail")`, `Queue(settings=Settings(...))`.
+
+    Safe to share between threads; not between processes after a fork.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        settings: Settings | None = None,
+        registry: Registry = default_registry,
+        client: Client | None = None,
+    ) -> None:
+        self.settings = Settings.from_env() if settings is None else settings
+        if name is not None:
+            self.settings = replace(self.settings, queue=name)
+        self.name = self.settings.queue
+        self.registry = registry
+        self.client = connect(self.settings) if client is None else client
+        self.protocol = Protocol(self.settings, self.name)
+        self._registered = False
+
+    def __repr__(self) -> str:
+        return f"<Queue {self.name!r}>"
+
+    def enqueue(
+        self, function: TaskFunction[..., Any] | str, /, *args: Any, **kwargs: Any
+    ) -> TaskHandle:
+        """Send one task: enqueue(add, 2, 3), or by name: enqueue("add", 2, 3).
+
+        Raises UnknownFunction, PayloadError, TaskExists, QueueFull, BackendUnavailable.
+        """
+        return self._send(self._spec(function), [(args, kwargs)])[0]
+
+    def enqueue_call(
+        self, name: str, args: Sequence[Any], kwargs: dict[str, Any], options: dict[str, Any]
+    ) -> TaskHandle:
+        """Send one task by name, with options (the fields of Options) as data.
+
+        Raises as enqueue().
+        """
+        spec = self._spec(name)
+        return self._send(replace(spec, options=changed(spec.options, options)), [(args, kwargs)])[
+            0
+        ]
+
+    def enqueue_many(
+        self, function: TaskFunction[..., Any] | str, calls: Iterable[Sequence[Any]], /
+    ) -> list[TaskHandle]:
+        """Send a task for each tuple of arguments; a round trip carries up to max_bulk of them.
+
+        A round trip is all or nothing. Raises as enqueue() does; what earlier round trips sent
+        stays.
+        """
+        calls = list(calls)
+        spec = self._spec(function)
+        step = self.settings.max_bulk
+        handles: list[TaskHandle] = []
+        for at in range(0, len(calls), step):
+            handles += self._send(spec, [(args, {}) for args in calls[at : at + step]])
+        return handles
+
+    def _send(
+        self, spec: Spec, calls: Sequence[tuple[Sequence[Any], dict[str, Any]]]
+    ) -> list[TaskHandle]:
+        queue = (
+            self if spec.options.queue in (None, self.name) else self._sibling(spec.options.queue)
+        )
+        if spec.options.idempotency_key and len(calls) > 1:
+            raise ConfigError("an idempotency_key names one task; enqueue_many sends several")
+        ids = new_ids(queue.name, len(calls))
+        sent = [
+            submission(task_id, spec, args, kwargs, spec.options, queue.settings)
+            for task_id, (args, kwargs) in zip(ids, calls, strict=True)
+        ]
+        return [TaskHandle(task_id, queue) for task_id in queue.submit(sent)]
+
+    def submit(self, submissions: Sequence[Submission]) -> list[str]:
+        """Send prepared tasks in one round trip; gives their ids."""
+        if self._registered:
+            return self.client.run(self.protocol.enqueue(submissions))
+        calls: list[Call[Any]] = [self.protocol.register(), self.protocol.enqueue(submissions)]
+        ids: list[str] = self.client.run_many(calls)[1]
+        self._registered = True
+        return ids
+
+    def get(self, task_id: str) -> Task:
+        """Read a task of any queue. Raises TaskNotFound."""
+        return self.client.run(self._protocol_of(task_id).get(task_id))
+
+    def wait(self, task_id: str, timeout_s: float | None = None) -> Task:
+        """Block until the task has ended; no polling. Raises TimeoutError, TaskNotFound."""
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        protocol = self._protocol_of(task_id)
+        while True:
+            state = self.client.run(protocol.wait(task_id))
+            if state is None:
+                raise TaskNotFound(task_id)
+            if state in TERMINAL:
+                return self.get(task_id)
+            left = BLOCK_S if end is None else min(BLOCK_S, end - time.monotonic())
+            if left <= 0:
+                raise TimeoutError(f"task {task_id} is {state} after {timeout_s} s")
+            if self.client.run(protocol.block_for(task_id, max(left, 0.001))):
+                return self.get(task_id)
+
+    def cancel(self, task_id: str) -> TaskState:
+        """Cancel a waiting task, or ask the worker of a running one; gives the state it was in."""
+        return TaskState(self.client.run(self._protocol_of(task_id).cancel(task_id)))
+
+    def retry(self, task_id: str) -> None:
+        """Queue a failed task again, with all its attempts.
+
+        Raises TaskNotFound, InvalidTransition.
+        """
+        self.client.run(self._protocol_of(task_id).retry(task_id))
+
+    def pause(self) -> bool:
+        """Let workers claim nothing more; False where it was paused before."""
+        return self.client.run(self.protocol.pause())
+
+    def resume(self) -> bool:
+        """Let workers claim again; False where it was not paused."""
+        return self.client.run(self.protocol.resume())
+
+    def _spec(self, function: TaskFunction[..., Any] | str) -> Spec:
+        if isinstance(function, TaskFunction):
+            return function.spec
+        if not isinstance(function, str):
+            raise ConfigError(f"{function!r} is not a task function: decorate it with @task")
+        if function in self.registry:
+            return self.registry.get(function).spec
+        spec = self.client.run(self.protocol.spec(function))
+        if spec is None:
+            known = self.client.run(self.protocol.specs())
+            raise UnknownFunction(function, nearest(function, {*known, *self.registry.specs()}))
+        return spec
+
+    def _sibling(self, name: str | None) -> Queue:
+        return Queue(name, settings=self.settings, registry=self.registry, client=self.client)
+
+    def _protocol_of(self, task_id: str) -> Protocol:
+        queue = queue_of(task_id)
+        return self.protocol if queue == self.name else Protocol(self.settings, queue)
+
+
+def submission(
+    task_id: str,
+    spec: Spec,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    options: Options,
+    settings: Settings,
+) -> Submission:
+    """Check a call against its function and encode it. Raises PayloadError, PayloadTooLarge."""
+    spec.check(args, kwargs)
+    args_text = encode(list(args), f"the arguments of {spec.name!r}")
+    kwargs_text = encode(kwargs, f"the arguments of {spec.name!r}") if kwargs else "{}"
+    size = len(args_text) + len(kwargs_text)
+    if size > settings.max_body_bytes:
+        raise PayloadTooLarge(
+            "the arguments", size, settings.max_body_bytes, "MINIQUEUE_MAX_BODY_BYTES"
+        )
+    key = options.idempotency_key or ""
+    return Submission(
+        id=task_id,
+        name=spec.name,
+        args=args_text,
+        kwargs=kwargs_text,
+        priority=options.priority,
+        max_attempts=options.max_attempts or settings.max_attempts,
+        delay_ms=int(options.delay_s * 1000),
+        expiry_ms=int((options.expires_s or 0) * 1000),
+        timeout_s=options.timeout_s,
+        unique=key,
+        digest=_digest(spec.name, args_text, kwargs_text, options) if key else "",
+    )
+
+
+def _digest(name: str, args: str, kwargs: str, options: Options) -> str:
+    body = encode_json([name, args, kwargs, repr(replace(options, idempotency_key=None))])
+    return hashlib.sha256(body.encode()).hexdigest()[:16]

@@ -1,0 +1,175 @@
+"""The only module that imports redis: it carries out Calls, synchronously or asynchronously.
+
+One Call serves both clients, since it holds the words to send and the function that reads the
+reply. A script that Redis does not know (it was restarted) is sent again with its text. Any error
+that means "Redis is away" becomes BackendUnavailable; nothing is retried here, because only the
+caller knows whether sending twice is safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import redis
+import redis.asyncio
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from miniqueue.errors import BackendUnavailable, ConfigError
+from miniqueue.protocol.operations import Call, script
+from miniqueue.settings import Settings
+
+__all__ = ["AsyncClient", "Client", "connect", "connect_async"]
+
+T = TypeVar("T")
+SOCKET_TIMEOUT_S = 5.0
+BLOCK_S = 4.0  # a blocking command must answer before the socket gives up
+
+AWAY = (
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+)
+
+
+def connect(settings: Settings) -> Client:
+    """A synchronous client; it connects at the first call. Raises ConfigError for a bad URL."""
+    return Client(_from_url(redis.Redis, settings, Retry(NoBackoff(), 0)))
+
+
+def connect_async(settings: Settings) -> AsyncClient:
+    """The asynchronous twin of connect()."""
+    retry = redis.asyncio.retry.Retry(NoBackoff(), 0)
+    return AsyncClient(_from_url(redis.asyncio.Redis, settings, retry))
+
+
+def _from_url(kind: Any, settings: Settings, retry: Any) -> Any:
+    try:
+        return kind.from_url(
+            settings.redis_url,
+            decode_responses=True,
+            encoding_errors="replace",
+            protocol=2,
+            socket_timeout=SOCKET_TIMEOUT_S,
+            socket_connect_timeout=2.0,
+            retry=retry,
+        )
+    except ValueError as error:
+        raise ConfigError(f"MINIQUEUE_REDIS_URL is not usable: {error}") from None
+
+
+class Client:
+    """Carries out Calls on a `redis.Redis` (or fakeredis) that decodes its responses."""
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+
+    def run(self, call: Call[T]) -> T:
+        """One round trip. Raises BackendUnavailable, and whatever the call's parse raises."""
+        try:
+            try:
+                reply = self.raw.execute_command(*call.command)
+            except redis.exceptions.NoScriptError:
+                reply = self.raw.execute_command(*_with_text(call))
+        except AWAY as error:
+            raise BackendUnavailable(str(error)) from None
+        return call.parse(reply)
+
+    def run_many(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        """Several calls in one round trip, in order; not a transaction."""
+        if len(calls) == 1:
+            return [self.run(calls[0])]
+        pipe = self.raw.pipeline(transaction=False)
+        for call in calls:
+            pipe.execute_command(*call.command)
+        try:
+            replies = pipe.execute(raise_on_error=False)
+        except AWAY as error:
+            raise BackendUnavailable(str(error)) from None
+        return [
+            self.run(call) if _unknown(reply) else call.parse(_raise(reply))
+            for call, reply in zip(calls, replies, strict=True)
+        ]
+
+    def close(self) -> None:
+        self.raw.close()
+
+
+class AsyncClient:
+    """Carries out Calls on a `redis.asyncio.Redis`.
+
+    Calls made in one turn of the loop travel together.
+    """
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+        self._waiting: list[tuple[Call[Any], asyncio.Future[Any]]] = []
+        self._sending: set[asyncio.Task[None]] = set()
+
+    async def run(self, call: Call[T]) -> T:
+        """As Client.run; calls of other coroutines in this turn share the round trip."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        if not self._waiting:
+            loop.call_soon(self._flush)
+        self._waiting.append((call, future))
+        return call.parse(await future)
+
+    async def run_alone(self, call: Call[T]) -> T:
+        """For a command that blocks: it has a connection of its own, so nobody waits behind it."""
+        try:
+            return call.parse(await self.raw.execute_command(*call.command))
+        except AWAY as error:
+            raise BackendUnavailable(str(error)) from None
+
+    def _flush(self) -> None:
+        batch, self._waiting = self._waiting, []
+        sending = asyncio.get_running_loop().create_task(self._send(batch))
+        self._sending.add(sending)
+        sending.add_done_callback(self._sending.discard)
+
+    async def _send(self, batch: list[tuple[Call[Any], asyncio.Future[Any]]]) -> None:
+        try:
+            replies = await self._exchange([call for call, _ in batch])
+        except BaseException as error:
+            away = BackendUnavailable(str(error)) if isinstance(error, AWAY) else error
+            replies = [away] * len(batch)
+        for (_, future), reply in zip(batch, replies, strict=True):
+            if future.done():
+                continue
+            if isinstance(reply, BaseException):
+                future.set_exception(reply)
+            else:
+                future.set_result(reply)
+
+    async def _exchange(self, calls: list[Call[Any]]) -> list[Any]:
+        pipe = self.raw.pipeline(transaction=False)
+        for call in calls:
+            pipe.execute_command(*call.command)
+        replies: list[Any] = await pipe.execute(raise_on_error=False)
+        for i, reply in enumerate(replies):
+            if _unknown(reply):
+                replies[i] = await self.raw.execute_command(*_with_text(calls[i]))
+        return replies
+
+    async def close(self) -> None:
+        await self.raw.aclose()
+
+
+def _with_text(call: Call[Any]) -> tuple[Any, ...]:
+    return ("EVAL", script(call.name), *call.command[2:])
+
+
+def _unknown(reply: Any) -> bool:
+    return isinstance(reply, redis.exceptions.NoScriptError)
+
+
+def _raise(reply: Any) -> Any:
+    if isinstance(reply, AWAY):
+        raise BackendUnavailable(str(reply)) from None
+    if isinstance(reply, Exception):
+        raise reply
+    return reply

@@ -1,0 +1,273 @@
+"""The registry: which Python function runs for which task name, and with which options. Pure.
+
+    @task(max_attempts=5)
+    def add(x, y): return x + y
+
+registers `add` and leaves it a plain function. A name, never code, travels through Redis.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+from miniqueue.context import Context
+from miniqueue.errors import ConfigError, PayloadError, UnknownFunction
+from miniqueue.settings import check_name
+from miniqueue.task import PRIORITIES, Priority
+
+__all__ = [
+    "Options",
+    "Registry",
+    "Spec",
+    "TaskFunction",
+    "default_registry",
+    "load_modules",
+    "task",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a task travels and runs. None means: as the settings say. Seconds are floats."""
+
+    queue: str | None = None
+    priority: Priority = "normal"
+    delay_s: float = 0.0
+    expires_s: float | None = None
+    max_attempts: int | None = None
+    timeout_s: float | None = None
+    backoff_s: float = 1.0
+    backoff_cap_s: float = 300.0
+    idempotency_key: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.queue is not None:
+            check_name("queue", self.queue)
+        if self.priority not in PRIORITIES:
+            raise ConfigError(f"priority {self.priority!r}: say one of {', '.join(PRIORITIES)}")
+        _bounded("delay_s", self.delay_s, 0, 31_536_000)
+        _bounded("expires_s", self.expires_s, 0.001, 31_536_000)
+        _bounded("max_attempts", self.max_attempts, 1, 1000)
+        _bounded("timeout_s", self.timeout_s, 0.001, 604_800)
+        _bounded("backoff_s", self.backoff_s, 0, 86_400)
+        _bounded("backoff_cap_s", self.backoff_cap_s, 0, 604_800)
+        if self.idempotency_key is not None and not 1 <= len(self.idempotency_key) <= 200:
+            raise ConfigError("idempotency_key: use 1 to 200 characters")
+
+
+def _bounded(name: str, value: float | None, low: float, high: float) -> None:
+    if value is not None and not low <= value <= high:
+        raise ConfigError(f"{name}={value} is out of bounds: {low:,} to {high:,}")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a client must know of a function to check a call of it: no code, so it can travel."""
+
+    name: str
+    signature: inspect.Signature
+    options: Options = field(default_factory=Options)
+    doc: str = ""
+    usage: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.usage:
+            object.__setattr__(self, "usage", f"{self.name}{self.signature}")
+
+    def check(self, args: Iterable[Any], kwargs: dict[str, Any]) -> None:
+        """Raise PayloadError unless the arguments fit the signature."""
+        try:
+            self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise PayloadError(f"wrong arguments for {self.name!r}: {error}", self.usage) from None
+
+    def to_json(self) -> str:
+        """The text that a worker announces in the hash mq:functions."""
+        parameters = [
+            [p.name, int(p.kind), p.default is not p.empty]
+            for p in self.signature.parameters.values()
+        ]
+        changed = {
+            n: getattr(self.options, n)
+            for n in Options.__slots__
+            if getattr(self.options, n) != getattr(Options(), n)
+        }
+        return json.dumps(
+            {"parameters": parameters, "usage": self.usage, "options": changed, "doc": self.doc}
+        )
+
+    @classmethod
+    def from_json(cls, name: str, text: str) -> Spec:
+        """The inverse of to_json; a default's value is not known, only that there is one."""
+        told = json.loads(text)
+        parameters = [
+            inspect.Parameter(
+                n, inspect._ParameterKind(kind), default=... if has else inspect.Parameter.empty
+            )
+            for n, kind, has in told["parameters"]
+        ]
+        return cls(
+            name,
+            inspect.Signature(parameters),
+            Options(**told["options"]),
+            told["doc"],
+            told["usage"],
+        )
+
+
+class TaskFunction(Generic[P, R]):
+    """A registered function: still callable, and known to the queue by `name`."""
+
+    def __init__(self, function: Callable[P, R], name: str, options: Options) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.name = name
+        self._options = options
+        self.is_async = inspect.iscoroutinefunction(function)
+        self.context_parameter, signature = _split_context(_signature(function))
+        doc = (inspect.getdoc(function) or "").partition("\n")[0]
+        self.spec = Spec(name, signature, options, doc[:200])
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<task function {self.spec.usage}>"
+
+    def options(self, **changes: Any) -> TaskFunction[P, R]:
+        """The same function with other options for the calls that are sent with it."""
+        return TaskFunction(self.function, self.name, changed(self._options, changes))
+
+
+class Registry:
+    """Task functions by name. A worker runs what is in its registry and nothing else."""
+
+    def __init__(self) -> None:
+        self._functions: dict[str, TaskFunction[..., Any]] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._functions
+
+    def __len__(self) -> int:
+        return len(self._functions)
+
+    def add(self, function: TaskFunction[..., Any]) -> None:
+        """Register; a second function of the same name from another place is a ConfigError."""
+        known = self._functions.get(function.name)
+        if known is not None and _place(known) != _place(function):
+            raise ConfigError(
+                f"two task functions are called {function.name!r}: {_place(known)} and "
+                f"{_place(function)}; give one of them @task(name=...)"
+            )
+        self._functions[function.name] = function
+
+    def get(self, name: str) -> TaskFunction[..., Any]:
+        """The function, or UnknownFunction with the nearest names."""
+        try:
+            return self._functions[name]
+        except KeyError:
+            raise UnknownFunction(name, nearest(name, self._functions)) from None
+
+    def specs(self) -> dict[str, Spec]:
+        """What a worker announces."""
+        return {name: function.spec for name, function in self._functions.items()}
+
+
+default_registry = Registry()
+
+
+@overload
+def task(function: Callable[P, R], /) -> TaskFunction[P, R]: ...
+@overload
+def task(
+    *, name: str | None = None, registry: Registry = default_registry, **options: Any
+) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
+def task(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    registry: Registry = default_registry,
+    **options: Any,
+) -> Any:
+    """Make a function a task function: `@task` or `@task(max_attempts=3, timeout_s=10)`.
+
+    Takes every field of Options, a `name` (default: the function's own) and a `registry`.
+    Raises ConfigError for an option that does not exist or is out of bounds.
+    """
+
+    def register(function: Callable[P, R]) -> TaskFunction[P, R]:
+        made = TaskFunction(
+            function,
+            check_name("task function", name or function.__name__),
+            changed(Options(), options),
+        )
+        registry.add(made)
+        return made
+
+    return register if function is None else register(function)
+
+
+def load_modules(modules: Iterable[str]) -> None:
+    """Import modules for their task functions, also from the current folder. Raises ConfigError."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            raise ConfigError(f"cannot import {module!r}: {error}; is it on PYTHONPATH?") from None
+
+
+def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
+    """Up to three known names, most alike first, to suggest in an error.
+
+    >>> nearest("ad", ["add", "sleep"])
+    ('add',)
+    """
+    names = list(known)
+    return tuple(difflib.get_close_matches(name, names, n=3, cutoff=0.5)) or tuple(
+        sorted(names)[:3]
+    )
+
+
+def changed(options: Options, changes: dict[str, Any]) -> Options:
+    """The options with some changed. Raises ConfigError for one that does not exist."""
+    unknown = sorted(set(changes) - set(Options.__slots__))
+    if unknown:
+        raise ConfigError(
+            f"no option is called {unknown[0]!r}; there are {', '.join(Options.__slots__)}"
+        )
+    return replace(options, **changes)
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(function, eval_str=True)
+    except (NameError, SyntaxError, TypeError):  # an annotation that only a type checker can read
+        return inspect.signature(function)
+
+
+def _split_context(signature: inspect.Signature) -> tuple[str | None, inspect.Signature]:
+    """The name of the parameter annotated Context, and the signature without it."""
+    for name, parameter in signature.parameters.items():
+        if parameter.annotation in (Context, "Context"):
+            rest = [p for n, p in signature.parameters.items() if n != name]
+            return name, signature.replace(parameters=rest)
+    return None, signature
+
+
+def _place(function: TaskFunction[..., Any]) -> str:
+    return f"{function.function.__module__}.{function.function.__qualname__}"

@@ -1,0 +1,85 @@
+"""The bodies of HTTP requests and replies."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from miniqueue.registry import Options
+from miniqueue.task import Priority
+
+__all__ = ["Accepted", "AcceptedMany", "ManyTasksIn", "Problem", "TaskIn"]
+
+QueueName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=["default"])]
+
+
+class TaskIn(BaseModel):
+    """A task to run. Everything has a default: no body at all runs `sample`."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"name": "add", "args": [2, 3]},
+                {"name": "sleep", "args": [0.5], "priority": "high"},
+            ]
+        },
+    )
+
+    name: Annotated[str, Field(max_length=64)] = "sample"
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    queue: QueueName | None = None
+    priority: Priority | None = None
+    delay_s: Annotated[float, Field(ge=0, le=31_536_000, allow_inf_nan=False)] | None = None
+    max_attempts: Annotated[int, Field(ge=1, le=1000)] | None = None
+    timeout_s: Annotated[float, Field(ge=0.001, le=604_800, allow_inf_nan=False)] | None = None
+    expires_s: Annotated[float, Field(ge=0.001, le=31_536_000, allow_inf_nan=False)] | None = None
+
+    def changes(self) -> dict[str, Any]:
+        """The options that this body sets."""
+        return {
+            n: getattr(self, n)
+            for n in self.model_fields_set & OPTIONS
+            if getattr(self, n) is not None
+        }
+
+
+OPTIONS = set(Options.__slots__) & set(TaskIn.model_fields)
+
+
+class ManyTasksIn(BaseModel):
+    """Tasks to run: all are accepted or none."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"tasks": [{"name": "add", "args": [2, 3]}, {"name": "sample"}]}]
+        },
+    )
+
+    tasks: Annotated[list[TaskIn], Field(min_length=1)]
+
+
+class Accepted(BaseModel):
+    """`duplicate`: the Idempotency-Key was known, the id is the older task's."""
+
+    task_id: str
+    status: Literal["submitted", "duplicate"]
+
+
+class AcceptedMany(BaseModel):
+    task_ids: list[str]
+    status: Literal["submitted"]
+
+
+class Problem(BaseModel):
+    """RFC 9457. Some errors carry more members: nearest, signature, errors, retry_after_s."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str

@@ -1,0 +1,225 @@
+"""What a task is: its record, its states and the legal ways between them, JSON, backoff. Pure.
+
+scheduled ──> queued ──> running ──> succeeded
+    ^           ^  ^        │──────> failed ──> queued   (a human's retry)
+    │           │  └────────│        (release, reclaim)
+    └───────────│───────────┘        (an attempt failed: backoff)
+             deferred
+Every waiting or running state may also go to cancelled. Nothing leaves succeeded or cancelled.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal, get_args
+
+from miniqueue.errors import PayloadError
+
+__all__ = ["PRIORITIES", "TERMINAL", "TRANSITIONS", "Priority", "Task", "TaskState", "backoff"]
+
+Priority = Literal["high", "normal", "low"]
+PRIORITIES: tuple[Priority, ...] = get_args(Priority)
+
+
+class TaskState(StrEnum):
+    """The one word for where a task is, the same in Python, Redis, JSON and docs."""
+
+    DEFERRED = "deferred"
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+S = TaskState
+TERMINAL = frozenset({S.SUCCEEDED, S.FAILED, S.CANCELLED})
+TRANSITIONS: Mapping[TaskState, frozenset[TaskState]] = {
+    S.DEFERRED: frozenset({S.QUEUED, S.SCHEDULED, S.CANCELLED, S.FAILED}),
+    S.SCHEDULED: frozenset({S.QUEUED, S.CANCELLED}),
+    S.QUEUED: frozenset({S.RUNNING, S.CANCELLED}),
+    S.RUNNING: frozenset({S.QUEUED, S.SCHEDULED, S.SUCCEEDED, S.FAILED, S.CANCELLED}),
+    S.SUCCEEDED: frozenset(),
+    S.FAILED: frozenset({S.QUEUED}),
+    S.CANCELLED: frozenset(),
+}
+
+encode_json: Callable[[Any], str] = json.JSONEncoder(
+    separators=(",", ":"), ensure_ascii=False, allow_nan=False
+).encode
+
+
+def encode(value: Any, what: str) -> str:
+    """JSON text of `value`; PayloadError says which value cannot travel and why."""
+    try:
+        text = encode_json(value)
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PayloadError(f"{what} is not JSON: {error}") from None
+    return text
+
+
+def decode(text: str | None, default: Any = None) -> Any:
+    """The value of a JSON text from Redis.
+
+    Text that is not JSON (a foreign hand) comes back as is.
+    """
+    if text is None:
+        return default
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def new_ids(queue: str, count: int) -> list[str]:
+    """Random task ids of 64 bits. The id of a task outside `default` begins with its queue.
+
+    >>> [len(i) for i in new_ids("default", 2)], new_ids("mail", 1)[0][:5]
+    ([16, 16], 'mail.')
+    """
+    prefix = "" if queue == "default" else queue + "."
+    digits = os.urandom(8 * count).hex()
+    return [prefix + digits[i : i + 16] for i in range(0, 16 * count, 16)]
+
+
+def queue_of(task_id: str) -> str:
+    """The queue that a task id belongs to.
+
+    >>> queue_of("00ff00ff00ff00ff"), queue_of("mail.00ff00ff00ff00ff")
+    ('default', 'mail')
+    """
+    return task_id.rpartition(".")[0] or "default"
+
+
+def backoff(
+    attempt: int,
+    *,
+    base_s: float,
+    cap_s: float,
+    uniform: Callable[[float, float], float] = random.uniform,
+) -> float:
+    """Seconds to wait after failed attempt number `attempt` (1, 2, …): full jitter.
+
+    A uniform draw from 0 to min(cap_s, base_s * 2 ** (attempt - 1)), so that clients which failed
+    together do not come back together (Brooker, "Exponential Backoff And Jitter", AWS 2015).
+
+    >>> [backoff(n, base_s=1, cap_s=10, uniform=lambda low, high: high) for n in (1, 2, 3, 9)]
+    [1.0, 2.0, 4.0, 10.0]
+    """
+    ceiling = min(cap_s, base_s * 2.0 ** min(attempt - 1, 62))
+    return float(uniform(0.0, ceiling))
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is known of a task at one moment. Times are Redis' clock, in milliseconds."""
+
+    id: str
+    queue: str
+    name: str
+    state: TaskState
+    args: list[Any]
+    kwargs: dict[str, Any]
+    priority: Priority
+    attempt: int
+    max_attempts: int
+    released: int
+    timeout_s: float | None
+    enqueued_ms: int
+    due_ms: int | None
+    expires_ms: int | None
+    started_ms: int | None
+    run_ms: float | None
+    finished_ms: int | None
+    worker: str | None
+    lost_worker: str | None
+    lost_ms: int | None
+    cancel_requested: bool
+    progress: Any
+    result: Any
+    error: dict[str, Any] | None
+
+    @classmethod
+    def from_hash(cls, task_id: str, h: Mapping[str, str]) -> Task:
+        """Read the task hash; a field that a foreign hand broke becomes the field's default."""
+        error = decode(h.get("error"))
+        return cls(
+            id=task_id,
+            queue=queue_of(task_id),
+            name=h.get("name", "?"),
+            state=_state(h.get("state")),
+            args=_as(list, decode(h.get("args"), [])),
+            kwargs=_as(dict, decode(h.get("kwargs"), {})),
+            priority=_priority(h.get("priority")),
+            attempt=_int(h.get("attempt")) or 0,
+            max_attempts=_int(h.get("max_attempts")) or 1,
+            released=_int(h.get("released")) or 0,
+            timeout_s=_float(h.get("timeout_s")),
+            enqueued_ms=_int(h.get("enqueued_ms")) or 0,
+            due_ms=_int(h.get("due_ms")),
+            expires_ms=_int(h.get("expires_ms")),
+            started_ms=_int(h.get("started_ms")),
+            run_ms=_float(h.get("run_ms")),
+            finished_ms=_int(h.get("finished_ms")),
+            worker=h.get("worker"),
+            lost_worker=h.get("lost_worker"),
+            lost_ms=_int(h.get("lost_ms")),
+            cancel_requested="cancel" in h,
+            progress=decode(h.get("progress")),
+            result=decode(h.get("result")),
+            error=error if isinstance(error, dict) or error is None else {"message": str(error)},
+        )
+
+    @property
+    def tries(self) -> int:
+        """Attempts that count against max_attempts: claims less those handed back unstarted."""
+        return self.attempt - self.released
+
+    def as_dict(self) -> dict[str, Any]:
+        """The task as JSON shows it: what is not known is left out."""
+        shown: dict[str, Any] = {"task_id": self.id}
+        for name in self.__slots__[1:]:
+            value = getattr(self, name)
+            if value is not None and value is not False:
+                shown[name] = value
+        if self.state is S.SUCCEEDED:
+            shown["result"] = self.result
+        return shown
+
+
+def legal(path: Iterable[TaskState]) -> bool:
+    """Whether a task may go through these states in this order."""
+    states = list(path)
+    return all(b in TRANSITIONS[a] for a, b in itertools.pairwise(states))
+
+
+def _state(text: str | None) -> TaskState:
+    return TaskState(text) if text in list(TaskState) else TaskState.FAILED
+
+
+def _priority(text: str | None) -> Priority:
+    return "high" if text == "high" else "low" if text == "low" else "normal"
+
+
+def _as(kind: type[Any], value: Any) -> Any:
+    return value if isinstance(value, kind) else kind()
+
+
+def _int(text: str | None) -> int | None:
+    number = _float(text)
+    return None if number is None else int(number)
+
+
+def _float(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,253 @@
+"""Worker: one process that claims tasks, runs them and reports (`python -m miniqueue.worker`).
+
+Its lanes do the work (lane.py). A second thread, the keeper, does what must go on while a lane is
+deep in a task: renews leases, ends tasks that are cancelled or run too long, relieves a lane whose
+task is slower than expected, gives the worker's sign of life, and looks after the queue (promote,
+reclaim, forget) as every worker does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from typing import Any
+
+import miniqueue.functions  # noqa: F401  (registers the built-in task functions)
+from miniqueue.errors import BackendUnavailable, ConfigError, MiniQueueError
+from miniqueue.lane import Lane, Run, Shared
+from miniqueue.pace import Pace
+from miniqueue.protocol.operations import Call
+from miniqueue.queue import Queue
+from miniqueue.registry import Registry, default_registry, load_modules
+from miniqueue.settings import Settings
+from miniqueue.views import milliseconds
+
+__all__ = ["Worker", "main"]
+
+log = logging.getLogger("miniqueue.worker")
+BEAT_S = 1.0
+
+
+class Worker:
+    """`Worker(queue, registry, settings).run()` works until stop(); run_once() takes one turn."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        registry: Registry = default_registry,
+        settings: Settings | None = None,
+        *,
+        name: str | None = None,
+    ) -> None:
+        self.settings = settings or queue.settings
+        self.id = name or f"{socket.gethostname()[:20]}-{os.getpid()}-{os.urandom(2).hex()}"
+        self._queue = queue
+        self._client = queue.client
+        self._protocol = queue.protocol
+        pace = Pace(self.settings.prefetch_ms / 1000, self.settings.batch)
+        self._shared = Shared(self.id, queue, registry, pace)
+        self._shared.alarm = self._alarm
+        self.lanes = [Lane(self._shared) for _ in range(self.settings.concurrency)]
+        self._beat_s = min(BEAT_S, self.settings.lease_s / 3)
+        self._condition = threading.Condition()
+        self._wake_at = 0.0
+        self._started = time.time()
+        self._clock = (0, 0.0)  # Redis' time in ms, and the monotonic time when it was read
+        self._closed = False
+
+    def run(self) -> None:
+        """Work until stop(). The first lane runs in the calling thread."""
+        self.start()
+        keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
+        others = [threading.Thread(target=lane.loop, daemon=True) for lane in self.lanes[1:]]
+        for thread in (keeper, *others):
+            thread.start()
+        self.lanes[0].loop()
+        for thread in others:
+            thread.join()
+        self._closed = True
+        self._alarm(0.0)
+        keeper.join()
+        self._leave()
+
+    def run_once(self) -> int:
+        """Look after the queue, claim once, run it, report; gives the number of tasks run.
+
+        For tests.
+        """
+        self._client.run_many(self._maintenance())
+        ran = self.lanes[0].turn(wait_s=0)
+        self.lanes[0].relieve()
+        return ran
+
+    def stop(self) -> None:
+        """Claim nothing more; finish what runs, within grace_s, or release it (R12)."""
+        self._shared.stopping.set()
+
+    def start(self) -> None:
+        """Announce the functions and give a first sign of life; waits for Redis."""
+        while not self._shared.stopping.is_set():
+            try:
+                self._client.run_many(self._protocol.announce(self._shared.registry.specs()))
+                self.beat()
+                return
+            except BackendUnavailable as away:
+                log.warning("%s; trying again", away)
+                self._shared.stopping.wait(0.5)
+
+    # -- the keeper ------------------------------------------------------------------------------
+
+    def _alarm(self, at: float) -> None:
+        """Have the keeper look at this monotonic time, if it would not before."""
+        with self._condition:
+            if at < self._wake_at:
+                self._wake_at = at
+                self._condition.notify()
+
+    def _keep(self) -> None:
+        beat_at = stop_at = float("inf")
+        beat_at = 0.0
+        while not self._closed:
+            now = time.monotonic()
+            if self._shared.stopping.is_set() and stop_at == float("inf"):
+                stop_at = now + self.settings.grace_s
+            if now >= beat_at:
+                self._safely(self.beat)
+                beat_at = now + self._beat_s
+            looks = [self._look_at(lane, now, stop_at) for lane in self.lanes]
+            with self._condition:
+                self._wake_at = min(beat_at, stop_at if stop_at > now else beat_at, *looks)
+                self._condition.wait(max(0.0, self._wake_at - time.monotonic()))
+                self._wake_at = 0.0 if self._closed else float("inf")
+
+    def _look_at(self, lane: Lane, now: float, stop_at: float) -> float:
+        """Interrupt or relieve the lane if it is time; gives the time of the next look."""
+        run = lane.current
+        if run is None:
+            return float("inf")
+        if now >= run.deadline:
+            lane.executor.interrupt(run, "timeout")
+        if now >= stop_at:
+            lane.executor.interrupt(run, "stop")
+        slow_at = run.began + self._shared.pace.prefetch_s
+        if not (lane.backlog or lane.results):
+            return run.deadline
+        if now >= slow_at:
+            lane.relieve()
+            return run.deadline
+        return min(slow_at, run.deadline)
+
+    def beat(self) -> None:
+        """Renew the leases, look after the queue, give a sign of life: one round trip."""
+        runs = [lane.current for lane in self.lanes]
+        held = [pair for lane in self.lanes for pair in lane.held()]
+        calls: list[Call[Any]] = [Call("TIME", (), (), milliseconds), *self._maintenance()]
+        if held:
+            calls.append(self._protocol.extend(held))
+        calls += self._protocol.beat(self.id, self._now_ms(), self._about(runs))
+        replies = self._client.run_many(calls)
+        self._clock = (replies[0], time.monotonic())
+        if held:
+            fates = dict(zip(held, replies[1 + len(self._maintenance())], strict=True))
+            for lane, run in zip(self.lanes, runs, strict=True):
+                self._tell(lane, run, fates)
+
+    def _tell(self, lane: Lane, run: Run | None, fates: dict[tuple[str, int], int]) -> None:
+        if run is None:
+            return
+        fate = fates.get((run.task.id, run.task.attempt), 1)
+        if fate == 2:
+            lane.executor.interrupt(run, "cancel")
+        elif fate == 0:
+            log.warning(
+                "attempt %d of task %s lost its lease while it ran", run.task.attempt, run.task.id
+            )
+            lane.executor.interrupt(run, "lost")
+
+    def _maintenance(self) -> list[Call[Any]]:
+        return [self._protocol.promote(), self._protocol.reclaim(), self._protocol.forget()]
+
+    def _about(self, runs: list[Run | None]) -> dict[str, str | int | float]:
+        return {
+            "queue": self._queue.name,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "concurrency": len(self.lanes),
+            "started_s": round(self._started, 3),
+            "doing": " ".join(run.task.id for run in runs if run is not None),
+            "done": self._shared.done,
+            "lease_s": self.settings.lease_s,
+        }
+
+    def _now_ms(self) -> int:
+        ms, read = self._clock
+        if not ms:
+            ms, read = self._client.run(Call("TIME", (), (), milliseconds)), time.monotonic()
+            self._clock = (ms, read)
+        return ms + int((time.monotonic() - read) * 1000)
+
+    def _safely(self, action: Any) -> None:
+        try:
+            action()
+        except BackendUnavailable as away:
+            log.warning("%s", away)
+
+    def _leave(self) -> None:
+        self._shared.loop.close()
+        self._safely(lambda: self._client.run_many(self._protocol.leave(self.id)))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of a worker, for this module's command line and for `miniqueue worker`."""
+    parser.add_argument(
+        "--import",
+        dest="modules",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import this module for its task functions (repeatable)",
+    )
+    parser.add_argument("--queue", help="the queue to serve (MINIQUEUE_QUEUE)")
+    parser.add_argument(
+        "--name", help="a name that no other worker has (default: host, pid, random)"
+    )
+    parser.add_argument("--concurrency", type=int, help="tasks at once (MINIQUEUE_CONCURRENCY)")
+
+
+def serve(settings: Settings, modules: tuple[str, ...], name: str | None = None) -> None:
+    """Run a worker in this process until SIGTERM or SIGINT."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    load_modules(modules)
+    worker = Worker(Queue(settings=settings), name=name)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop())
+    worker.lanes[0].executor.catch_signals()
+    log.info(
+        "worker %s serves queue %r with %d lanes", worker.id, settings.queue, settings.concurrency
+    )
+    worker.run()
+    log.info("worker %s has stopped", worker.id)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """`python -m miniqueue.worker [--import MODULE] [--queue Q] [--concurrency N]`."""
+    parser = argparse.ArgumentParser(prog="miniqueue.worker", description="Run a miniqueue worker.")
+    add_arguments(parser)
+    args = parser.parse_args(argv)
+    try:
+        settings = Settings.from_env().but(queue=args.queue, concurrency=args.concurrency)
+        serve(settings, (*settings.modules, *args.modules), args.name)
+    except MiniQueueError as error:
+        print(f"miniqueue.worker: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
