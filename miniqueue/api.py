@@ -1,7 +1,9 @@
 """The front door: FastAPI routes over the operations. `uvicorn miniqueue.api:app` works.
 
 Sending and reading one task is asynchronous, and requests of one turn of the loop share a round
-trip to Redis; listings use the synchronous Inspector, in FastAPI's thread pool.
+trip to Redis; listings use the synchronous Inspector, in FastAPI's thread pool. Each route makes its own
+JSONResponse: what FastAPI would make of a plain dict drops keys that begin with `_sa` (a favour to
+SQLAlchemy, fastapi.encoders.jsonable_encoder), and a result is not ours to change.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, Header, HTTPException, Path, Query, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 
 import miniqueue.functions  # noqa: F401  (registers the built-in task functions)
 from miniqueue import __version__, problems
@@ -152,18 +154,20 @@ class Front:
         state = await self.client.run(self._protocol(queue_of(task_id)).retry(task_id))
         return JSONResponse({"task_id": task_id, "status": state}, 202)
 
-    def get_logs(self, task_id: TaskId) -> dict[str, Any]:
+    def get_logs(self, task_id: TaskId) -> Response:
         """The log lines kept with the task, the newest ones, and its last progress."""
         task = self.inspector.task(task_id)
-        return {
-            "task_id": task_id,
-            "lines": self.inspector.logs(task_id),
-            "progress": task.progress,
-        }
+        return JSONResponse(
+            {
+                "task_id": task_id,
+                "lines": self.inspector.logs(task_id),
+                "progress": task.progress,
+            }
+        )
 
-    def get_explain(self, task_id: TaskId) -> dict[str, Any]:
+    def get_explain(self, task_id: TaskId) -> Response:
         """Plain sentences: why it waits, why it ran twice, what became of it."""
-        return {"task_id": task_id, "sentences": self.inspector.explain(task_id)}
+        return JSONResponse({"task_id": task_id, "sentences": self.inspector.explain(task_id)})
 
     # -- the whole -------------------------------------------------------------------------------
 
@@ -174,63 +178,73 @@ class Front:
         name: str | None = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
         cursor: str | None = None,
-    ) -> dict[str, Any]:
+    ) -> Response:
         """Tasks, a page at a time; go on with `cursor` until it is null."""
         page = self.inspector.tasks(
             state, queue=self._known(queue), name=name, limit=limit, cursor=cursor
         )
-        return {"tasks": [task.as_dict() for task in page.tasks], "cursor": page.cursor}
+        return JSONResponse(
+            {"tasks": [task.as_dict() for task in page.tasks], "cursor": page.cursor}
+        )
 
-    def get_queues(self) -> dict[str, Any]:
+    def get_queues(self) -> Response:
         """All queues in numbers."""
-        return {"queues": [asdict(queue) for queue in self.inspector.queues()]}
+        return JSONResponse({"queues": [asdict(queue) for queue in self.inspector.queues()]})
 
-    def get_workers(self) -> dict[str, Any]:
+    def get_workers(self) -> Response:
         """The workers, what each is doing, and the age of its last beat."""
-        return {"workers": [asdict(w) | {"alive": w.alive} for w in self.inspector.workers()]}
+        return JSONResponse(
+            {"workers": [asdict(w) | {"alive": w.alive} for w in self.inspector.workers()]}
+        )
 
-    def get_stats(self) -> dict[str, Any]:
+    def get_stats(self) -> Response:
         """Sums over all queues."""
         queues, workers = self.inspector.queues(), self.inspector.workers()
-        return {
-            "queued": sum(q.waiting for q in queues),
-            **{
-                n: sum(getattr(q, n) for q in queues)
-                for n in ("scheduled", "running", "failed", "finished")
-            },
-            "workers": sum(worker.alive for worker in workers),
-            "verbs": {
-                verb: sum(q.stats.get(verb, 0) for q in queues) for q in queues for verb in q.stats
-            },
-        }
+        return JSONResponse(
+            {
+                "queued": sum(q.waiting for q in queues),
+                **{
+                    n: sum(getattr(q, n) for q in queues)
+                    for n in ("scheduled", "running", "failed", "finished")
+                },
+                "workers": sum(worker.alive for worker in workers),
+                "verbs": {
+                    verb: sum(q.stats.get(verb, 0) for q in queues)
+                    for q in queues
+                    for verb in q.stats
+                },
+            }
+        )
 
-    def post_pause(self, queue: str) -> dict[str, Any]:
+    def post_pause(self, queue: str) -> Response:
         """Workers claim nothing more of this queue; what runs goes on."""
         changed = self.queue.client.run(self._protocol(self._existing(queue)).pause())
-        return {"queue": queue, "paused": True, "changed": changed}
+        return JSONResponse({"queue": queue, "paused": True, "changed": changed})
 
-    def post_resume(self, queue: str) -> dict[str, Any]:
+    def post_resume(self, queue: str) -> Response:
         """Workers may claim of this queue again."""
         changed = self.queue.client.run(self._protocol(self._existing(queue)).resume())
-        return {"queue": queue, "paused": False, "changed": changed}
+        return JSONResponse({"queue": queue, "paused": False, "changed": changed})
 
-    def get_functions(self) -> dict[str, Any]:
+    def get_functions(self) -> Response:
         """The task functions that can be called, and how."""
         known = {**default_registry.specs(), **self.inspector.functions()}
-        return {
-            "functions": [
-                {"name": n, "usage": s.usage, "doc": s.doc} for n, s in sorted(known.items())
-            ]
-        }
+        return JSONResponse(
+            {
+                "functions": [
+                    {"name": n, "usage": s.usage, "doc": s.doc} for n, s in sorted(known.items())
+                ]
+            }
+        )
 
-    async def get_healthz(self) -> dict[str, str]:
+    async def get_healthz(self) -> Response:
         """The process answers."""
-        return {"status": "ok", "version": __version__}
+        return JSONResponse({"status": "ok", "version": __version__})
 
-    async def get_readyz(self) -> dict[str, str]:
+    async def get_readyz(self) -> Response:
         """Redis answers too; 503 while it does not."""
         await self.client.run(self.queue.protocol.register())
-        return {"status": "ready"}
+        return JSONResponse({"status": "ready"})
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -279,6 +293,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             path, endpoint, methods=[method], responses=responses, response_model=None,
             status_code=202 if 202 in responses else 200,
         )  # fmt: skip
+    app.add_api_route("/", lambda: RedirectResponse("docs"), include_in_schema=False)
     problems.install(app)
     app.add_middleware(Guard, settings=settings)
     return app

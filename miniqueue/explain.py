@@ -104,7 +104,8 @@ def _history(task: Task) -> list[str]:
         )
     if task.released:
         sentences.append(
-            f"It was handed back {_count(task.released, 'time')} without counting as an attempt."
+            f"{_count(task.released, 'attempt')} not counted: handed back unstarted, or made "
+            "before a retry by hand."
         )
     return sentences
 

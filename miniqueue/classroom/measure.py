@@ -1,15 +1,18 @@
 """Measure: throughput as workers scale, and the laws that one lays over the points.
 
-`measure()` sends a workload through HTTP to a running Stack and times it; `scaling()` does so at several
-numbers of workers, in rounds, so that a noisy minute of the machine hits every size alike. Rates are
-tasks a second.
+`measure()` sends a workload through HTTP to a running Stack and times it; `scaling()` does so at
+several numbers of workers, with all workloads in turn at each, so that a noisy minute of the
+machine hits every workload alike. Rates are tasks a second. Stands on: Amdahl, "Validity of the
+Single Processor Approach" (1967); Gunther, "Guerrilla Capacity Planning" (2007).
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import sysconfig
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +20,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import curve_fit
+from scipy.optimize import OptimizeWarning, curve_fit
+from scipy.stats import t as student
 
 from miniqueue.classroom.stack import Stack
 from miniqueue.errors import StackError
@@ -27,11 +31,18 @@ __all__ = [
     "Point",
     "Workload",
     "amdahl",
+    "computing",
+    "empty",
     "fit_amdahl",
     "fit_usl",
+    "gain",
     "measure",
+    "medians",
     "scaling",
+    "size",
+    "sleeping",
     "usl",
+    "verdict",
 ]
 
 Array = npt.NDArray[np.float64]
@@ -41,7 +52,10 @@ PATIENCE_S = 120.0
 
 @dataclass(frozen=True)
 class Workload:
-    """Tasks to send. `calls(workers)` gives the bodies for that many workers; `name` labels a chart."""
+    """Tasks to send. `calls(workers)` gives the bodies for that many workers.
+
+    `name` labels a chart.
+    """
 
     name: str
     calls: Callable[[int], list[dict[str, Any]]]
@@ -64,16 +78,41 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A law fitted to rates: its parameters, and their standard errors where they could be told."""
+    """A law fitted to rates: its parameters, and their standard errors where they could be told.
+
+    `freedom` is the number of points less the number of parameters.
+    """
 
     law: str
     parameters: Mapping[str, float]
     errors: Mapping[str, float] = field(default_factory=dict)
+    covariance: Array | None = field(default=None, repr=False, compare=False)
+    freedom: int = 0
 
     def __call__(self, workers: Array | Sequence[float] | float) -> Array:
         """The rate that the law gives for these numbers of workers."""
         n = np.asarray(workers, dtype=float)
         return LAWS[self.law](n, *self.parameters.values())
+
+    def band(
+        self, workers: Array | Sequence[float], confidence: float = 0.95
+    ) -> tuple[Array, Array] | None:
+        """Lower and upper limit of the law's rate at that confidence (delta method).
+
+        None where there are too few points to tell: at most one more than there are parameters.
+        """
+        if self.covariance is None or self.freedom < 2:
+            return None
+        n, values = np.asarray(workers, dtype=float), list(self.parameters.values())
+        slopes = []
+        for i, value in enumerate(values):
+            step = 1e-6 * max(abs(value), 1e-3)
+            moved = [*values[:i], value + step, *values[i + 1 :]]
+            slopes.append((LAWS[self.law](n, *moved) - self(n)) / step)
+        slope = np.array(slopes)
+        spread = np.sqrt(np.einsum("in,ij,jn->n", slope, self.covariance, slope).clip(min=0))
+        half = float(student.ppf((1 + confidence) / 2, self.freedom)) * spread
+        return (self(n) - half).clip(min=0), self(n) + half
 
 
 def sleeping(ms: float, per_worker: int) -> Workload:
@@ -153,6 +192,29 @@ def medians(points: Sequence[Point], workload: str) -> dict[int, tuple[float, fl
     return {n: (statistics.median(r), min(r), max(r)) for n, r in sorted(rates.items())}
 
 
+def gain(points: Sequence[Point], workload: str) -> float:
+    """Median rate at the most workers over the median rate at the fewest."""
+    rates = [median for median, _, _ in medians(points, workload).values()]
+    return rates[-1] / rates[0]
+
+
+# -- notebooks -------------------------------------------------------------------------------------
+
+
+def size(in_class: int, in_ci: int) -> int:
+    """How much to send: MINIQUEUE_CI=1 makes a notebook smaller, never another one."""
+    return in_ci if os.environ.get("MINIQUEUE_CI", "0") not in ("", "0") else in_class
+
+
+def verdict(claim: str, holds: bool) -> None:
+    """Print what a measurement says of a claim: the same line on every machine.
+
+    >>> verdict("8 workers: at least 6x one worker", 370 / 48 >= 6)
+    8 workers: at least 6x one worker: yes
+    """
+    print(f"{claim}: {'yes' if holds else 'no'}")
+
+
 # -- laws ------------------------------------------------------------------------------------------
 
 
@@ -181,18 +243,24 @@ def fit_usl(workers: Sequence[float], rates: Sequence[float]) -> Fit:
 
 def _fit(law: str, names: tuple[str, ...], workers: Sequence[float], rates: Sequence[float]) -> Fit:
     n, x = np.asarray(workers, dtype=float), np.asarray(rates, dtype=float)
-    if len(n) < 2:
-        raise ValueError(f"a fit of {law} needs at least two sizes, not {len(n)}")
+    if len(set(workers)) < 2:
+        raise ValueError(f"a fit of {law} needs at least two sizes, not {len(set(workers))}")
     start = [x[0] / n[0], *([0.01] * (len(names) - 1))]
     upper = [np.inf, *([1.0] * (len(names) - 1))]
-    found, covariance = curve_fit(
-        LAWS[law], n, x, p0=start, sigma=x, bounds=([0.0] * len(names), upper), maxfev=10_000
-    )
-    errors = np.sqrt(np.diag(covariance)) if len(n) > len(names) else [float("nan")] * len(names)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OptimizeWarning)  # too few points for errors: said below
+        found, covariance = curve_fit(
+            LAWS[law], n, x, p0=start, sigma=x, bounds=([0.0] * len(names), upper), maxfev=10_000
+        )
+    freedom = len(n) - len(names)
+    told = freedom > 0 and bool(np.isfinite(covariance).all())
+    errors = np.sqrt(np.diag(covariance)) if told else [float("nan")] * len(names)
     return Fit(
         law,
         dict(zip(names, map(float, found), strict=True)),
         dict(zip(names, map(float, errors), strict=True)),
+        covariance if told else None,
+        freedom,
     )
 
 

@@ -1,0 +1,52 @@
+# Everything runs in .venv, which the first target that needs it makes: with uv if it is here, else
+# with venv and pip. Nothing is installed outside this folder.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help setup demo test lab notebooks check bench docs clean
+
+help:            ## list the targets
+	@grep -E '^[a-z]+: .*##|^[a-z]+:  +##' Makefile | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
+
+setup: $(READY)  ## make .venv and install miniqueue with all its extras
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "miniqueue needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 setup"; exit 1; }
+	@echo "setting up .venv (once) ..."
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv venv --quiet --allow-existing --python $(PYTHON) .venv && \
+	  uv pip install --quiet --python $(BIN)/python -e '.[dev]'; \
+	else \
+	  $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet -e '.[dev]'; \
+	fi
+	@touch $(READY)
+
+demo: $(READY)   ## run the whole system at 1, 2, 4 and 8 workers and chart it
+	@$(BIN)/miniqueue demo
+
+test: $(READY)   ## all tests, the notebooks too
+	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(NBVAL) notebooks
+
+lab: $(READY)    ## open JupyterLab on the notebooks
+	@$(BIN)/jupyter lab notebooks/00-start-the-system.ipynb
+
+notebooks: $(READY)  ## run all notebooks from top to bottom and store their outputs
+	@$(BIN)/python -m miniqueue.classroom.renew notebooks/*.ipynb
+
+check: $(READY)  ## lint and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy miniqueue tests benchmarks
+
+bench: $(READY)  ## a short version of the benchmarks
+	@$(BIN)/python benchmarks/scaling.py --workers 1,2,4 --repeats 1 --out out
+
+docs: $(READY)   ## write the generated pages of docs/ anew
+	@$(BIN)/python docs/generate.py
+
+clean:           ## remove .venv, caches and outputs
+	rm -rf .venv out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

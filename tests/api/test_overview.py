@@ -1,0 +1,95 @@
+"""Listings, queues, workers, health and the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi.testclient import TestClient
+
+from miniqueue.api import app
+from miniqueue.worker import Worker
+
+
+def ids(reply: Any) -> list[str]:
+    return [task["task_id"] for task in reply.json()["tasks"]]
+
+
+def test_pages_cover_all_tasks_once(http: TestClient) -> None:
+    sent = http.post("/tasks", json={"tasks": [{"name": "echo"}] * 25}).json()["task_ids"]
+    seen: list[str] = []
+    cursor = None
+    while True:
+        reply = http.get("/tasks", params={"limit": 10} | ({"cursor": cursor} if cursor else {}))
+        assert len(ids(reply)) <= 10
+        seen += ids(reply)
+        cursor = reply.json()["cursor"]
+        if cursor is None:
+            break
+    assert seen == sent
+
+
+def test_tasks_by_state_and_name(http: TestClient, worker: Worker) -> None:
+    http.post("/task", json={"name": "fail"})
+    http.post("/task", json={"name": "echo"})
+    worker.run_once()
+    worker.run_once()
+    http.post("/task", json={"name": "add", "args": [1, 2]})
+    names = [t["name"] for t in http.get("/tasks?state=failed").json()["tasks"]]
+    assert names == ["fail"]
+    assert [t["name"] for t in http.get("/tasks?name=add").json()["tasks"]] == ["add"]
+    assert [t["state"] for t in http.get("/tasks?state=queued").json()["tasks"]] == ["queued"]
+
+
+def test_queues_in_numbers(http: TestClient, worker: Worker) -> None:
+    http.post("/task", json={"name": "echo", "priority": "high"})
+    http.post("/task", json={"name": "echo", "delay_s": 60})
+    (info,) = http.get("/queues").json()["queues"]
+    assert info["ready"] == {"high": 1, "normal": 0, "low": 0}
+    assert (info["scheduled"], info["running"], info["paused"]) == (1, 0, False)
+    assert info["stats"] == {"enqueue": 2}
+    stats = http.get("/stats").json()
+    assert (stats["queued"], stats["scheduled"], stats["workers"]) == (1, 1, 0)
+
+
+def test_pause_and_resume(http: TestClient, worker: Worker) -> None:
+    http.post("/task")
+    assert http.post("/queues/default/pause").json() == {
+        "queue": "default",
+        "paused": True,
+        "changed": True,
+    }
+    assert http.post("/queues/default/pause").json()["changed"] is False
+    assert worker.run_once() == 0
+    assert http.get("/queues").json()["queues"][0]["paused"] is True
+    assert http.post("/queues/default/resume").json()["changed"] is True
+    assert worker.run_once() == 1
+
+
+def test_workers_are_listed_while_they_beat(http: TestClient, worker: Worker) -> None:
+    worker.start()
+    (seen,) = http.get("/workers").json()["workers"]
+    assert (seen["id"], seen["queue"], seen["alive"], seen["doing"]) == ("w", "default", True, [])
+
+
+def test_functions_are_listed_with_their_usage(http: TestClient) -> None:
+    functions = {f["name"]: f for f in http.get("/functions").json()["functions"]}
+    assert functions["add"]["usage"] == "add(x: float, y: float) -> float"
+    assert functions["add"]["doc"] == "Return x + y."
+
+
+def test_health_and_readiness(http: TestClient) -> None:
+    assert http.get("/healthz").json()["status"] == "ok"
+    assert http.get("/readyz").json() == {"status": "ready"}
+
+
+def test_the_root_leads_to_the_docs(http: TestClient) -> None:
+    reply = http.get("/", follow_redirects=False)
+    assert (reply.status_code, reply.headers["location"]) == (307, "docs")
+
+
+def test_every_route_is_described() -> None:
+    described = app.openapi()["paths"]
+    for path, methods in described.items():
+        for method, operation in methods.items():
+            assert operation.get("description"), f"{method} {path} says nothing"
+    assert described["/task"]["post"]["responses"].keys() >= {"202", "409", "413", "422", "429"}
