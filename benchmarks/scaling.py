@@ -2,8 +2,8 @@
 
     python benchmarks/scaling.py --workers 1,2,4,8 --workload sleep,cpu,words --repeats 3
 
-Starts a stack of its own (Redis, API, workers), sends every workload through HTTP at every size, and
-times from the moment the paused queue is resumed to the end of the last task, by Redis' clock.
+Starts a stack of its own (Redis, API, workers), sends every workload through HTTP at every size,
+and times from the moment the paused queue is resumed to the end of the last task, by Redis' clock.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         default=60,
         help="tasks a worker (sleep), in all (cpu), in hundreds (empty); default 60",
     )
-    parser.add_argument("--repeats", type=positive, default=3, help="rounds at each size (default 3)")
+    parser.add_argument("--repeats", type=positive, default=3, help="rounds at each size (3)")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the files (out)")
     return parser.parse_args(argv)
 
@@ -151,7 +151,8 @@ def write(points: Sequence[Point], out: Path) -> list[Path]:
     with (out / "scaling.csv").open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["workload", "workers", "tasks", "seconds", "tasks_per_s"])
-        rows.writerows((p.workload, p.workers, p.count, p.seconds, round(p.rate, 3)) for p in points)
+        for p in points:
+            rows.writerow((p.workload, p.workers, p.count, p.seconds, round(p.rate, 3)))
     told = {
         "machine": machine(),
         "points": [asdict(point) | {"tasks_per_s": round(point.rate, 3)} for point in points],

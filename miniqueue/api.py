@@ -1,9 +1,9 @@
 """The front door: FastAPI routes over the operations. `uvicorn miniqueue.api:app` works.
 
 Sending and reading one task is asynchronous, and requests of one turn of the loop share a round
-trip to Redis; listings use the synchronous Inspector, in FastAPI's thread pool. Each route makes its own
-JSONResponse: what FastAPI would make of a plain dict drops keys that begin with `_sa` (a favour to
-SQLAlchemy, fastapi.encoders.jsonable_encoder), and a result is not ours to change.
+trip to Redis; listings use the synchronous Inspector, in FastAPI's thread pool. Each route makes
+its own JSONResponse: what FastAPI would make of a plain dict drops keys that begin with `_sa` (a
+favour to SQLAlchemy, fastapi.encoders.jsonable_encoder), and a result is not ours to change.
 """
 
 from __future__ import annotations
@@ -314,8 +314,8 @@ def _routes(front: Front) -> list[tuple[str, str, Any, tuple[int, ...]]]:
         ("GET", "/workers", front.get_workers, (503,)),
         ("GET", "/stats", front.get_stats, (503,)),
         ("GET", "/functions", front.get_functions, (503,)),
-        ("POST", "/queues/{queue}/pause", front.post_pause, (422, 503)),
-        ("POST", "/queues/{queue}/resume", front.post_resume, (422, 503)),
+        ("POST", "/queues/{queue}/pause", front.post_pause, (404, 422, 503)),
+        ("POST", "/queues/{queue}/resume", front.post_resume, (404, 422, 503)),
         ("GET", "/healthz", front.get_healthz, ()),
         ("GET", "/readyz", front.get_readyz, (503,)),
     ]

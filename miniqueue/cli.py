@@ -16,14 +16,14 @@ from miniqueue.errors import ConfigError, MiniQueueError, TaskCancelled, TaskFai
 from miniqueue.settings import Settings
 from miniqueue.task import PRIORITIES
 
-__all__ = ["main"]
+__all__ = ["build_parser", "main"]
 
 Args = argparse.Namespace
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0, 1 for a failure, 2 for wrong usage; errors are one sentence."""
-    args = _parser().parse_args(argv)
+    args = build_parser().parse_args(argv)
     try:
         return int(args.run(args) or 0)
     except ConfigError as error:
@@ -181,7 +181,8 @@ def _doctor(args: Args) -> int:
 # -- parsing ---------------------------------------------------------------------------------------
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and their options; docs/command-line.md is made from it."""
     parser = argparse.ArgumentParser(
         prog="miniqueue",
         description="A distributed task queue; MINIQUEUE_* variables set it up (docs/settings.md).",

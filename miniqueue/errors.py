@@ -138,7 +138,7 @@ class QueueFull(MiniQueueError):
 
 class BackendUnavailable(MiniQueueError):
     def __init__(self, problem: str) -> None:
-        super().__init__(f"Redis does not answer: {problem}")
+        super().__init__(f"Redis is not available: {problem}")
         self.problem = problem
 
 

@@ -32,12 +32,13 @@ SIGNAL = getattr(signal, "SIGUSR1", None)
 class Interrupted(BaseException):
     """Strikes in the task function; not an Exception, so that `except Exception` lets it pass.
 
-    `why` is timeout, cancel, lost or stop.
+    `why` is timeout, cancel, lost or stop; `late_s` is how long it took to strike, in seconds.
     """
 
-    def __init__(self, why: str = "stop") -> None:
+    def __init__(self, why: str = "stop", late_s: float = 0.0) -> None:
         super().__init__(why)
         self.why = why
+        self.late_s = late_s
 
 
 class SharedLoop:
@@ -71,40 +72,51 @@ class Executor:
         self._lock = threading.Lock()
         self._running: object = None  # the token of the run that interrupt() may strike
         self._why = ""
+        self._has_struck = False
         self._is_async = False
         self._task: asyncio.Task[Any] | None = None
         self._thread = 0
         self._by_signal = False
-        self.interrupted_at = 0.0  # monotonic; 0.0 while nobody asked this run to stop
+        self._asked_at = 0.0  # monotonic
 
     def run(self, token: object, function: TaskFunction[..., Any], args: Any, kwargs: Any) -> Any:
         """Call the function. Raises what it raises, or Interrupted."""
         self._thread = threading.get_ident()
-        self._why, self.interrupted_at = "", 0.0
+        self._why, self._has_struck = "", False
         self._is_async = function.is_async
         self._running = token
         try:
-            if function.is_async:
-                return self._run_async(function.function(*args, **kwargs))
-            return function.function(*args, **kwargs)
-        except Interrupted:
-            raise Interrupted(self._why) from None
-        finally:
-            self._settle()
+            try:
+                if function.is_async:
+                    return self._run_async(function.function(*args, **kwargs))
+                return function.function(*args, **kwargs)
+            finally:
+                self._settle()
+        except Interrupted:  # struck as a bare class, perhaps only in the finally
+            raise Interrupted(self._why, time.monotonic() - self._asked_at) from None
 
     def interrupt(self, token: object, why: str) -> None:
-        """Ask the run of this token to stop; does nothing if it has ended."""
+        """Ask the run of this token to stop; does nothing if it has ended. The first `why` counts.
+
+        Call it again while the run goes on: a signal that arrives in the instant before a system
+        call does not interrupt that call. It strikes once all the same, so a function can clean up.
+        """
         with self._lock:
-            if self._running is not token or self._why:
+            if self._running is not token:
                 return
-            self._why, self.interrupted_at = why, time.monotonic()
-            if self._is_async:
-                if self._task is not None:
-                    self._loop.get().call_soon_threadsafe(self._task.cancel)
-            elif self._by_signal and SIGNAL is not None:
+            first = not self._why
+            if first:
+                self._why, self._asked_at = why, time.monotonic()
+            if self._by_signal and SIGNAL is not None and not self._is_async:
                 signal.pthread_kill(self._thread, SIGNAL)
-            else:
-                _set_exception(self._thread, Interrupted)
+            elif first:
+                self._strike()
+
+    def _strike(self) -> None:
+        if not self._is_async:
+            _set_exception(self._thread, Interrupted)
+        elif self._task is not None:
+            self._loop.get().call_soon_threadsafe(self._task.cancel)
 
     def catch_signals(self) -> None:
         """Strike by signal from now on; only for the executor of the main thread."""
@@ -113,14 +125,18 @@ class Executor:
             self._by_signal = True
 
     def _struck(self, signum: int, frame: FrameType | None) -> None:
-        if self._running is not None and self._why and not self._is_async:
+        if self._running is not None and self._why and not self._is_async and not self._has_struck:
+            self._has_struck = True
             raise Interrupted(self._why)
 
     def _settle(self) -> None:
-        self._running = None
-        if self._why and not self._by_signal:
-            with self._lock:  # interrupt() is over: take back what has not struck yet
-                _set_exception(self._thread, None)
+        if self._by_signal:  # the handler runs in this thread and looks at _running
+            self._running = None
+            return
+        with self._lock:  # an interrupt() that has begun is over now
+            self._running = None
+        if self._why:
+            _set_exception(self._thread, None)  # take back what has not struck yet
 
     def _run_async(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         future = asyncio.run_coroutine_threadsafe(self._tracked(coroutine), self._loop.get())

@@ -8,40 +8,31 @@ relieved by the worker's keeper: its results are sent and its backlog is handed 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from miniqueue.context import Context
-from miniqueue.errors import BackendUnavailable, Fail, PayloadTooLarge, Retry
+from miniqueue.errors import BackendUnavailable, PayloadError, PayloadTooLarge
 from miniqueue.executor import Executor, Interrupted, SharedLoop
+from miniqueue.outcome import Run, completion, failure
 from miniqueue.pace import Pace
 from miniqueue.protocol.operations import Call
 from miniqueue.protocol.records import Claimed, Claims, Completion, Failure
 from miniqueue.queue import Queue
 from miniqueue.registry import Options, Registry
-from miniqueue.task import backoff, decode, encode, encode_json
+from miniqueue.task import decode, encode, encode_json, size_of
 
-__all__ = ["Lane", "Run", "Shared"]
+__all__ = ["Lane", "Shared"]
 
 log = logging.getLogger("miniqueue.worker")
 IDLE_S = 1.0  # R6: the longest that an idle worker waits for a hint
 LOW_FIRST_EVERY = 10  # one claim in ten looks at low first, so that low never starves
-
-
-@dataclass(slots=True)
-class Run:
-    """A task that runs now: `deadline` and `began` are monotonic, `started_ms` is Redis' clock."""
-
-    task: Claimed
-    began: float
-    started_ms: int
-    deadline: float
 
 
 @dataclass
@@ -68,6 +59,7 @@ class Lane:
         self.executor = Executor(shared.loop)
         self.backlog: deque[tuple[Claimed, Claims, float]] = deque()
         self.results: deque[Completion | Failure] = deque()
+        self.started: deque[tuple[str, int]] = deque()  # interrupted by a stop, to be released
         self.current: Run | None = None
         self._client = shared.queue.client
         self._protocol = shared.queue.protocol
@@ -103,7 +95,7 @@ class Lane:
     def relieve(self) -> None:
         """Send the results and release the backlog; raises nothing, a lease outlives an outage."""
         results = drain(self.results)
-        held = [(task.id, task.attempt) for task, _, _ in drain(self.backlog)]
+        held = [*drain(self.started), *((t.id, t.attempt) for t, _, _ in drain(self.backlog))]
         calls: list[Call[Any]] = self._reports(results)
         if held:
             calls.append(self._protocol.release(self.shared.worker, held))
@@ -123,6 +115,13 @@ class Lane:
         current = [] if run is None else [(run.task.id, run.task.attempt)]
         results = [(r.id, r.attempt) for r in list(self.results)]
         return [*current, *results, *((task.id, task.attempt) for task, _, _ in list(self.backlog))]
+
+    def drop(self, lost: set[tuple[str, int]]) -> None:
+        """Forget unstarted tasks whose leases are lost: somebody else runs them."""
+        for item in list(self.backlog):
+            if (item[0].id, item[0].attempt) in lost:
+                with contextlib.suppress(ValueError):  # the lane was faster
+                    self.backlog.remove(item)
 
     # -- claim -----------------------------------------------------------------------------------
 
@@ -166,9 +165,9 @@ class Lane:
             calls.append(
                 _told(self._protocol.complete(self.shared.worker, completions), completions)
             )
-        for failure in results:
-            if isinstance(failure, Failure):
-                calls.append(_told(self._protocol.fail(self.shared.worker, failure), [failure]))
+        for result in results:
+            if isinstance(result, Failure):
+                calls.append(_told(self._protocol.fail(self.shared.worker, result), [result]))
         return calls
 
     def _take(self, claims: Claims) -> None:
@@ -185,38 +184,52 @@ class Lane:
 
     def _run(self, task: Claimed, claims: Claims, received: float) -> None:
         began = time.monotonic()
+        if began - received > self._settings.lease_s:  # this process stood still: not ours any more
+            return
         started_ms = claims.now_ms + int((began - received) * 1000)
-        timeout_s = self._timeout_s(task)
+        options = self._options(task.name)
+        timeout_s = task.timeout_s or options.timeout_s or self._settings.timeout_s
         run = self.current = Run(task, began, started_ms, began + timeout_s)
         if timeout_s < IDLE_S:
             self.shared.alarm(run.deadline)
-        ended: Completion | Failure | None
         try:
-            result = self._call(run)
-        except BaseException as error:
-            ended = self._judge(run, error)
-        else:
-            ended = Completion(task.id, task.attempt, result, started_ms, _since(began))
-        if ended is not None:
-            self.results.append(ended)
-        self.current = None
+            ended = self._end(run)
+            if ended is not None:
+                self.results.append(ended)
+        finally:
+            self.current = None
         self.shared.done += 1
         self.shared.pace.ran(task.name, time.monotonic() - began)
+
+    def _end(self, run: Run) -> Completion | Failure | None:
+        """The run's outcome; None where the attempt is not ours to end."""
+        try:
+            return completion(run, self._call(run))
+        except Interrupted as stop:
+            if stop.why == "lost":
+                return None
+            if stop.why == "stop":
+                self.started.append((run.task.id, run.task.attempt))
+                return None
+            return failure(run, stop, self._options(run.task.name))
+        except BaseException as error:  # also SystemExit: a task does not end its worker
+            return failure(run, error, self._options(run.task.name))
 
     def _call(self, run: Run) -> str:
         task = run.task
         function = self.shared.registry.get(task.name)
         args, kwargs = decode(task.args), decode(task.kwargs, {})
+        if not isinstance(args, list) or not isinstance(kwargs, dict):
+            raise PayloadError("the stored arguments are not a list and an object")
         function.spec.check(args, kwargs)
-        if function.context_parameter is not None:
-            kwargs[function.context_parameter] = self._context(task)
+        if function.wants_context:
+            args, kwargs = function.with_context(self._context(task), args, kwargs)
         value = self.executor.run(run, function, args, kwargs)
-        result = encode(value, f"the result of {task.name!r}")
-        size, limit = len(result), self._settings.max_result_bytes
+        what = f"the result of {task.name!r}"
+        result = encode(value, what)
+        size, limit = size_of(result), self._settings.max_result_bytes
         if size > limit:
-            raise PayloadTooLarge(
-                f"the result of {task.name!r}", size, limit, "MINIQUEUE_MAX_RESULT_BYTES"
-            )
+            raise PayloadTooLarge(what, size, limit, "MINIQUEUE_MAX_RESULT_BYTES")
         return result
 
     def _context(self, task: Claimed) -> Context:
@@ -227,66 +240,9 @@ class Lane:
         worker, queue = self.shared.worker, self.shared.queue.name
         return Context(task.id, task.name, queue, worker, task.attempt, task.max_attempts, report)
 
-    def _timeout_s(self, task: Claimed) -> float:
-        options = self._options(task.name)
-        return task.timeout_s or options.timeout_s or self._settings.timeout_s
-
     def _options(self, name: str) -> Options:
         registry = self.shared.registry
         return registry.get(name).spec.options if name in registry else Options()
-
-    # -- judge -----------------------------------------------------------------------------------
-
-    def _judge(self, run: Run, error: BaseException) -> Failure | None:
-        """What an exception means for the task; None where the attempt is not ours to end."""
-        task = run.task
-        final = isinstance(error, Fail) or task.attempt - task.released >= task.max_attempts
-        delay_s = self._delay_s(task, error)
-        if isinstance(error, Interrupted):
-            if error.why == "lost":
-                return None
-            if error.why == "stop":
-                self._client.run(
-                    self._protocol.release(self.shared.worker, [(task.id, task.attempt)])
-                )
-                return None
-            if error.why == "cancel":
-                return self._failure(run, "cancelled", "Cancelled", "cancelled while it ran", "", 0)
-            words = self._timeout_words(run)
-            state = "failed" if final else "scheduled"
-            return self._failure(run, state, "TaskTimeout", words, "", delay_s)
-        state = "failed" if final else "scheduled"
-        kind, message = type(error).__name__, str(error)
-        return self._failure(run, state, kind, message, _traceback(error), delay_s)
-
-    def _delay_s(self, task: Claimed, error: BaseException) -> float:
-        if isinstance(error, Retry) and error.after_s is not None:
-            return error.after_s
-        options = self._options(task.name)
-        tries = task.attempt - task.released
-        return backoff(tries, base_s=options.backoff_s, cap_s=options.backoff_cap_s)
-
-    def _timeout_words(self, run: Run) -> str:
-        words = f"ran longer than its {run.deadline - run.began:g} s"
-        late = time.monotonic() - self.executor.interrupted_at
-        if late > 1.0:
-            words += f"; it could not be interrupted for {late:.1f} s (code outside Python)"
-        return words
-
-    def _failure(
-        self, run: Run, state: str, kind: str, message: str, trace: str, delay_s: float
-    ) -> Failure:
-        error: dict[str, Any] = {"type": kind, "message": message[:2000]}
-        if trace:
-            error["traceback"] = trace
-        task = run.task
-        return Failure(
-            *(task.id, task.attempt, state, encode_json(error).encode(errors="replace").decode()),
-            reason=f"{kind}: {message}"[:200].encode(errors="replace").decode(),
-            delay_ms=max(1, int(delay_s * 1000)),
-            started_ms=run.started_ms,
-            run_ms=_since(run.began),
-        )
 
 
 def drain(items: deque[Any]) -> list[Any]:
@@ -312,21 +268,3 @@ def _told(call: Call[Any], ended: list[Any]) -> Call[Any]:
         return kept
 
     return Call(call.name, call.keys, call.args, parse)
-
-
-def _since(began: float) -> float:
-    return round((time.monotonic() - began) * 1000, 3)
-
-
-def _traceback(error: BaseException) -> str:
-    """The traceback from the task function on: the frames of the lane and the executor are not
-    news.
-    """
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith(
-        "miniqueue."
-    ):
-        if trace.tb_next is None:
-            break
-        trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace))[-8000:]

@@ -29,7 +29,16 @@ from miniqueue.registry import (
     nearest,
 )
 from miniqueue.settings import Settings
-from miniqueue.task import TERMINAL, Task, TaskState, encode, encode_json, new_ids, queue_of
+from miniqueue.task import (
+    TERMINAL,
+    Task,
+    TaskState,
+    encode,
+    encode_json,
+    new_ids,
+    queue_of,
+    size_of,
+)
 
 __all__ = ["Queue", "TaskHandle", "submission"]
 
@@ -225,7 +234,7 @@ def submission(
     spec.check(args, kwargs)
     args_text = encode(list(args), f"the arguments of {spec.name!r}")
     kwargs_text = encode(kwargs, f"the arguments of {spec.name!r}") if kwargs else "{}"
-    size = len(args_text) + len(kwargs_text)
+    size = size_of(args_text) + size_of(kwargs_text)
     if size > settings.max_body_bytes:
         raise PayloadTooLarge(
             "the arguments", size, settings.max_body_bytes, "MINIQUEUE_MAX_BODY_BYTES"

@@ -1,9 +1,9 @@
 """The only module that imports redis: it carries out Calls, synchronously or asynchronously.
 
 One Call serves both clients, since it holds the words to send and the function that reads the
-reply. A script that Redis does not know (it was restarted) is sent again with its text. Any error
-that means "Redis is away" becomes BackendUnavailable; nothing is retried here, because only the
-caller knows whether sending twice is safe.
+reply. A script that Redis does not know (it was restarted) is sent again with its text. Any other
+error of Redis, from "connection refused" to "out of memory", becomes BackendUnavailable; nothing is
+retried here, because only the caller knows whether sending twice is safe.
 """
 
 from __future__ import annotations
@@ -27,12 +27,7 @@ T = TypeVar("T")
 SOCKET_TIMEOUT_S = 5.0
 BLOCK_S = 4.0  # a blocking command must answer before the socket gives up
 
-AWAY = (
-    redis.exceptions.ConnectionError,
-    redis.exceptions.TimeoutError,
-    redis.exceptions.OutOfMemoryError,
-    redis.exceptions.ReadOnlyError,
-)
+AWAY = redis.exceptions.RedisError  # away, full, read-only, loading: all mean "not now"
 
 
 def connect(settings: Settings) -> Client:
@@ -135,12 +130,13 @@ class AsyncClient:
         try:
             replies = await self._exchange([call for call, _ in batch])
         except BaseException as error:
-            away = BackendUnavailable(str(error)) if isinstance(error, AWAY) else error
-            replies = [away] * len(batch)
+            replies = [error] * len(batch)
         for (_, future), reply in zip(batch, replies, strict=True):
             if future.done():
                 continue
-            if isinstance(reply, BaseException):
+            if isinstance(reply, AWAY):
+                future.set_exception(BackendUnavailable(str(reply)))
+            elif isinstance(reply, BaseException):
                 future.set_exception(reply)
             else:
                 future.set_result(reply)

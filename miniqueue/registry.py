@@ -36,6 +36,7 @@ __all__ = [
 
 P = ParamSpec("P")
 R = TypeVar("R")
+BUILT_IN = "miniqueue.functions."
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ class Options:
         _bounded("delay_s", self.delay_s, 0, 31_536_000)
         _bounded("expires_s", self.expires_s, 0.001, 31_536_000)
         _bounded("max_attempts", self.max_attempts, 1, 1000)
+        if isinstance(self.max_attempts, float):
+            raise ConfigError(f"max_attempts={self.max_attempts} is not a whole number")
         _bounded("timeout_s", self.timeout_s, 0.001, 604_800)
         _bounded("backoff_s", self.backoff_s, 0, 86_400)
         _bounded("backoff_cap_s", self.backoff_cap_s, 0, 604_800)
@@ -68,7 +71,11 @@ class Options:
 
 
 def _bounded(name: str, value: float | None, low: float, high: float) -> None:
-    if value is not None and not low <= value <= high:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigError(f"{name}={value!r} is not a number")
+    if not low <= value <= high:
         raise ConfigError(f"{name}={value} is out of bounds: {low:,} to {high:,}")
 
 
@@ -136,7 +143,7 @@ class TaskFunction(Generic[P, R]):
         self.name = name
         self._options = options
         self.is_async = inspect.iscoroutinefunction(function)
-        self.context_parameter, signature = _split_context(_signature(function))
+        self._context_at, signature = _split_context(_signature(function))
         doc = (inspect.getdoc(function) or "").partition("\n")[0]
         self.spec = Spec(name, signature, options, doc[:200])
 
@@ -145,6 +152,21 @@ class TaskFunction(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<task function {self.spec.usage}>"
+
+    @property
+    def wants_context(self) -> bool:
+        """Whether a parameter is annotated Context."""
+        return self._context_at is not None
+
+    def with_context(
+        self, context: Context, args: list[Any], kwargs: dict[str, Any]
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments of a call, with the context where the function wants it."""
+        assert self._context_at is not None
+        at, name = self._context_at
+        if at <= len(args):
+            return [*args[:at], context, *args[at:]], kwargs
+        return args, {**kwargs, name: context}
 
     def options(self, **changes: Any) -> TaskFunction[P, R]:
         """The same function with other options for the calls that are sent with it."""
@@ -164,9 +186,14 @@ class Registry:
         return len(self._functions)
 
     def add(self, function: TaskFunction[..., Any]) -> None:
-        """Register; a second function of the same name from another place is a ConfigError."""
+        """Register; a second function of the same name from another place is a ConfigError.
+
+        Only the built-in ones give way: your `add` is the one that runs.
+        """
         known = self._functions.get(function.name)
-        if known is not None and _place(known) != _place(function):
+        if known is not None and _place(function).startswith(BUILT_IN):
+            return
+        if known is not None and not _place(known).startswith((BUILT_IN, _place(function))):
             raise ConfigError(
                 f"two task functions are called {function.name!r}: {_place(known)} and "
                 f"{_place(function)}; give one of them @task(name=...)"
@@ -260,12 +287,17 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
         return inspect.signature(function)
 
 
-def _split_context(signature: inspect.Signature) -> tuple[str | None, inspect.Signature]:
-    """The name of the parameter annotated Context, and the signature without it."""
-    for name, parameter in signature.parameters.items():
+def _split_context(
+    signature: inspect.Signature,
+) -> tuple[tuple[int, str] | None, inspect.Signature]:
+    """Place and name of the parameter annotated Context, and the signature without it."""
+    parameters = list(signature.parameters.values())
+    for at, parameter in enumerate(parameters):
         if parameter.annotation in (Context, "Context"):
-            rest = [p for n, p in signature.parameters.items() if n != name]
-            return name, signature.replace(parameters=rest)
+            rest = parameters[:at] + parameters[at + 1 :]
+            keyword = parameter.kind is parameter.KEYWORD_ONLY
+            place = (sys.maxsize if keyword else at, parameter.name)
+            return place, signature.replace(parameters=rest)
     return None, signature
 
 

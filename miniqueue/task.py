@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import random
 from collections.abc import Callable, Iterable, Mapping
@@ -64,6 +65,15 @@ def encode(value: Any, what: str) -> str:
     except (TypeError, ValueError, RecursionError) as error:
         raise PayloadError(f"{what} is not JSON: {error}") from None
     return text
+
+
+def size_of(text: str) -> int:
+    """Bytes that a text takes in Redis.
+
+    >>> size_of("5"), size_of("€")
+    (1, 3)
+    """
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def decode(text: str | None, default: Any = None) -> Any:
@@ -159,19 +169,19 @@ class Task:
             args=_as(list, decode(h.get("args"), [])),
             kwargs=_as(dict, decode(h.get("kwargs"), {})),
             priority=_priority(h.get("priority")),
-            attempt=_int(h.get("attempt")) or 0,
-            max_attempts=_int(h.get("max_attempts")) or 1,
-            released=_int(h.get("released")) or 0,
-            timeout_s=_float(h.get("timeout_s")),
-            enqueued_ms=_int(h.get("enqueued_ms")) or 0,
-            due_ms=_int(h.get("due_ms")),
-            expires_ms=_int(h.get("expires_ms")),
-            started_ms=_int(h.get("started_ms")),
-            run_ms=_float(h.get("run_ms")),
-            finished_ms=_int(h.get("finished_ms")),
+            attempt=to_int(h.get("attempt")) or 0,
+            max_attempts=to_int(h.get("max_attempts")) or 1,
+            released=to_int(h.get("released")) or 0,
+            timeout_s=to_float(h.get("timeout_s")),
+            enqueued_ms=to_int(h.get("enqueued_ms")) or 0,
+            due_ms=to_int(h.get("due_ms")),
+            expires_ms=to_int(h.get("expires_ms")),
+            started_ms=to_int(h.get("started_ms")),
+            run_ms=to_float(h.get("run_ms")),
+            finished_ms=to_int(h.get("finished_ms")),
             worker=h.get("worker"),
             lost_worker=h.get("lost_worker"),
-            lost_ms=_int(h.get("lost_ms")),
+            lost_ms=to_int(h.get("lost_ms")),
             cancel_requested="cancel" in h,
             progress=decode(h.get("progress")),
             result=decode(h.get("result")),
@@ -213,13 +223,16 @@ def _as(kind: type[Any], value: Any) -> Any:
     return value if isinstance(value, kind) else kind()
 
 
-def _int(text: str | None) -> int | None:
-    number = _float(text)
+def to_int(text: str | None) -> int | None:
+    """The number in a field, None where there is none or a foreign hand broke it."""
+    number = to_float(text)
     return None if number is None else int(number)
 
 
-def _float(text: str | None) -> float | None:
+def to_float(text: str | None) -> float | None:
+    """As to_int; not a number and infinity are no numbers."""
     try:
-        return None if text is None else float(text)
+        number = float(text or "nan")
     except ValueError:
         return None
+    return number if math.isfinite(number) else None

@@ -20,7 +20,8 @@ from typing import Any
 
 import miniqueue.functions  # noqa: F401  (registers the built-in task functions)
 from miniqueue.errors import BackendUnavailable, ConfigError, MiniQueueError
-from miniqueue.lane import Lane, Run, Shared
+from miniqueue.lane import Lane, Shared
+from miniqueue.outcome import Run
 from miniqueue.pace import Pace
 from miniqueue.protocol.operations import Call
 from miniqueue.queue import Queue
@@ -32,6 +33,7 @@ __all__ = ["Worker", "main"]
 
 log = logging.getLogger("miniqueue.worker")
 BEAT_S = 1.0
+AGAIN_S = 0.05  # between two tries to interrupt a run
 
 
 class Worker:
@@ -57,7 +59,7 @@ class Worker:
         self._beat_s = min(BEAT_S, self.settings.lease_s / 3)
         self._condition = threading.Condition()
         self._wake_at = 0.0
-        self._started = time.time()
+        self._started_ms = 0
         self._clock = (0, 0.0)  # Redis' time in ms, and the monotonic time when it was read
         self._closed = False
 
@@ -111,8 +113,7 @@ class Worker:
                 self._condition.notify()
 
     def _keep(self) -> None:
-        beat_at = stop_at = float("inf")
-        beat_at = 0.0
+        beat_at, stop_at = 0.0, float("inf")
         while not self._closed:
             now = time.monotonic()
             if self._shared.stopping.is_set() and stop_at == float("inf"):
@@ -122,19 +123,20 @@ class Worker:
                 beat_at = now + self._beat_s
             looks = [self._look_at(lane, now, stop_at) for lane in self.lanes]
             with self._condition:
-                self._wake_at = min(beat_at, stop_at if stop_at > now else beat_at, *looks)
+                alarmed = self._wake_at  # by a lane, since we woke
+                self._wake_at = min(alarmed, beat_at, stop_at if stop_at > now else beat_at, *looks)
                 self._condition.wait(max(0.0, self._wake_at - time.monotonic()))
-                self._wake_at = 0.0 if self._closed else float("inf")
+                self._wake_at = float("inf")
 
     def _look_at(self, lane: Lane, now: float, stop_at: float) -> float:
         """Interrupt or relieve the lane if it is time; gives the time of the next look."""
         run = lane.current
         if run is None:
             return float("inf")
-        if now >= run.deadline:
-            lane.executor.interrupt(run, "timeout")
-        if now >= stop_at:
-            lane.executor.interrupt(run, "stop")
+        if now >= min(run.deadline, stop_at):
+            lane.executor.interrupt(run, "timeout" if now >= run.deadline else "stop")
+            lane.relieve()
+            return now + AGAIN_S
         slow_at = run.began + self._shared.pace.prefetch_s
         if not (lane.backlog or lane.results):
             return run.deadline
@@ -147,26 +149,27 @@ class Worker:
         """Renew the leases, look after the queue, give a sign of life: one round trip."""
         runs = [lane.current for lane in self.lanes]
         held = [pair for lane in self.lanes for pair in lane.held()]
-        calls: list[Call[Any]] = [Call("TIME", (), (), milliseconds), *self._maintenance()]
-        if held:
-            calls.append(self._protocol.extend(held))
-        calls += self._protocol.beat(self.id, self._now_ms(), self._about(runs))
-        replies = self._client.run_many(calls)
-        self._clock = (replies[0], time.monotonic())
-        if held:
-            fates = dict(zip(held, replies[1 + len(self._maintenance())], strict=True))
-            for lane, run in zip(self.lanes, runs, strict=True):
-                self._tell(lane, run, fates)
+        calls: list[Call[Any]] = [Call("TIME", (), (), milliseconds), self._protocol.extend(held)]
+        calls += self._maintenance()
+        beat_ms = self._now_ms()
+        self._started_ms = self._started_ms or beat_ms
+        calls += self._protocol.beat(self.id, beat_ms, self._about(runs))
+        now_ms, fates, *_ = self._client.run_many(calls)
+        self._clock = (now_ms, time.monotonic())
+        told = dict(zip(held, fates, strict=True))
+        for lane, run in zip(self.lanes, runs, strict=True):
+            self._tell(lane, run, told)
 
     def _tell(self, lane: Lane, run: Run | None, fates: dict[tuple[str, int], int]) -> None:
-        if run is None:
+        lane.drop({pair for pair, fate in fates.items() if fate == 0})
+        if run is None or lane.current is not run:
             return
         fate = fates.get((run.task.id, run.task.attempt), 1)
         if fate == 2:
             lane.executor.interrupt(run, "cancel")
         elif fate == 0:
             log.warning(
-                "attempt %d of task %s lost its lease while it ran", run.task.attempt, run.task.id
+                "task %s lost its lease while attempt %d ran", run.task.id, run.task.attempt
             )
             lane.executor.interrupt(run, "lost")
 
@@ -179,7 +182,7 @@ class Worker:
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "concurrency": len(self.lanes),
-            "started_s": round(self._started, 3),
+            "started_ms": self._started_ms,
             "doing": " ".join(run.task.id for run in runs if run is not None),
             "done": self._shared.done,
             "lease_s": self.settings.lease_s,

@@ -36,7 +36,7 @@ WORDS = "miniqueue.classroom.words"
 
 
 def demo(out: str = "out") -> int:
-    """Run it, show it, draw it to OUT/scaling.png. Gives exit code 0; raises StackError if it is off."""
+    """Run it, show it, draw it to OUT/scaling.png. Raises StackError if anything is off."""
     console = Console()
     files = library_files()
     console.print(

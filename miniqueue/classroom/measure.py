@@ -35,6 +35,7 @@ __all__ = [
     "empty",
     "fit_amdahl",
     "fit_usl",
+    "fitted",
     "gain",
     "measure",
     "medians",
@@ -239,6 +240,13 @@ def fit_amdahl(workers: Sequence[float], rates: Sequence[float]) -> Fit:
 def fit_usl(workers: Sequence[float], rates: Sequence[float]) -> Fit:
     """The same for `contention` and `coherence`; needs at least three sizes to say anything."""
     return _fit("USL", ("one", "contention", "coherence"), workers, rates)
+
+
+def fitted(points: Sequence[Point], workload: str) -> list[Fit]:
+    """Both laws, fitted to every point of a workload: repeats tell how far to trust a curve."""
+    own = [point for point in points if point.workload == workload]
+    workers, rates = [point.workers for point in own], [point.rate for point in own]
+    return [fit_amdahl(workers, rates), fit_usl(workers, rates)]
 
 
 def _fit(law: str, names: tuple[str, ...], workers: Sequence[float], rates: Sequence[float]) -> Fit:

@@ -19,9 +19,9 @@ from miniqueue.protocol.keys import QueueKeys, SharedKeys
 from miniqueue.protocol.records import Claimed, Claims, Completion, Failure, Submission
 from miniqueue.registry import Spec
 from miniqueue.settings import Settings
-from miniqueue.task import Task
+from miniqueue.task import Task, to_float, to_int
 
-__all__ = ["Call", "Protocol", "pairs", "script", "sha"]
+__all__ = ["Call", "Protocol", "pairs", "script", "scripts", "sha"]
 
 T = TypeVar("T")
 AT_ONCE = 100  # what promote and reclaim move in one call, at the most
@@ -49,6 +49,12 @@ class Call(Generic[T]):
 def script(name: str) -> str:
     """The Lua text of an operation."""
     return (resources.files(__package__) / "lua" / f"{name}.lua").read_text()
+
+
+def scripts() -> list[str]:
+    """The names of all scripts."""
+    files = (resources.files(__package__) / "lua").iterdir()
+    return sorted(file.name.removesuffix(".lua") for file in files if file.name.endswith(".lua"))
 
 
 @functools.cache
@@ -202,14 +208,10 @@ class Protocol:
     def fail(self, worker: str, f: Failure) -> Call[int]:
         """End an attempt without a result; 0 where the lease was lost."""
         k = self.keys
-        keep_ms = {
-            "scheduled": f.delay_ms,
-            "failed": self._keep_failed_ms,
-            "cancelled": self._keep_ms,
-        }
+        kept = (self._settings.events_kept, self._keep_failed_ms, self._keep_ms)
         args = (
-            *(k.prefix, worker, f.id, f.attempt, f.state, f.error, keep_ms[f.state]),
-            *(f.started_ms, f.run_ms, f.reason, self._settings.events_kept),
+            *(k.prefix, worker, f.id, f.attempt, f.state, f.error, f.delay_ms),
+            *(f.started_ms, f.run_ms, f.reason, *kept),
         )
         return Call(
             "fail", (k.running, k.scheduled, k.failed, k.finished, k.events, k.stats), args, int
@@ -222,9 +224,11 @@ class Protocol:
             k.prefix,
             worker,
             self._settings.events_kept,
+            self._keep_ms,
             *(x for pair in reversed(held) for x in pair),
         ]
-        return Call("release", (k.running, k.events, k.wake, k.stats, *k.ready), args, list)
+        keys = (k.running, k.events, k.wake, k.stats, *k.ready, k.finished)
+        return Call("release", keys, args, lambda fates: fates[::-1])
 
     def report(self, task_id: str, attempt: int, kind: str, value: str) -> Call[bool]:
         """Progress (JSON) or a log line of a running attempt; False where the lease was lost."""
@@ -298,17 +302,18 @@ def _same(reply: Any) -> Any:
 
 
 def _claims(reply: list[Any]) -> Claims:
-    tasks = [
-        Claimed(
-            id,
-            attempt,
-            name,
-            args or "[]",
-            kwargs,
-            int(most or 1),
-            int(released or 0),
-            float(timeout) if timeout else None,
-        )
-        for id, attempt, name, args, kwargs, most, released, timeout in reply[2:]
-    ]
-    return Claims(reply[0], reply[1], tasks)
+    return Claims(reply[0], reply[1], [_claimed(*words) for words in reply[2:]])
+
+
+def _claimed(
+    task_id: str,
+    attempt: int,
+    name: str,
+    args: str | None,
+    kwargs: str | None,
+    most: str | None,
+    released: str | None,
+    timeout_s: str | None,
+) -> Claimed:
+    limits = (to_int(most) or 1, to_int(released) or 0, to_float(timeout_s))
+    return Claimed(task_id, attempt, name, args or "[]", kwargs, *limits)

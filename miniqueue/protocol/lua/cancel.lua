@@ -6,7 +6,7 @@
 local prefix, id, keep = ARGV[1], ARGV[2], ARGV[3]
 local key = prefix .. 'task:' .. id
 local lists = {high = KEYS[5], normal = KEYS[6], low = KEYS[7]}
-local t = redis.call('HMGET', key, 'state', 'priority', 'waiting', 'attempt')
+local t = redis.pcall('HMGET', key, 'state', 'priority', 'waiting', 'attempt')
 local state = t[1]
 if not state or state == 'succeeded' or state == 'failed' or state == 'cancelled' then return state end
 if state == 'running' then

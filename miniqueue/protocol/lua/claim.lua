@@ -3,23 +3,25 @@
 --          8, 9, 10 the ready lists in the order in which to try them
 -- ARGV     1 key prefix  2 worker  3 most tasks  4 lease ms  5 events kept  6 keep ms
 -- Returns  {now ms, wait ms, {id, attempt, name, args, kwargs, max_attempts, released, timeout_s}, ...}
---          wait ms: where nothing was claimed, the time to the next due task or lease deadline
+--          wait ms: where nothing was claimed, the time to the next due task or lease deadline; 1
+--          where only dead ids were found, since there may be more behind them
 -- Cost     2 commands a task, 4 to 9 a call
 local prefix, worker, most, kept = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[5]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local reply, leases, told = {now, 0}, {}, {}
+local reply, leases, told, dead = {now, 0}, {}, {}, 0
+if redis.call('EXISTS', KEYS[3]) == 1 then most = 0 end
 local function expire(id, key)
-  redis.call('HSET', key, 'state', 'cancelled', 'finished_ms', now, 'error',
-    '{"type":"Expired","message":"expired: it was not started in time"}')
+  local why = '{"type":"Expired","message":"expired: it was not started in time"}'
+  redis.call('HSET', key, 'state', 'cancelled', 'finished_ms', now, 'error', why)
   redis.call('PEXPIRE', key, ARGV[6])
   redis.call('ZADD', KEYS[4], now + ARGV[6], id)
   redis.call('HINCRBY', KEYS[7], 'cancel', 1)
   redis.call('XADD', KEYS[5], 'MAXLEN', '~', kept, '*', 'verb', 'cancel', 'tasks', id .. '/0', 'reason', 'expired')
   redis.call('RPUSH', prefix .. 'done:' .. id, 'cancelled')
   redis.call('PEXPIRE', prefix .. 'done:' .. id, 10000)
+  dead = dead + 1
 end
-if redis.call('EXISTS', KEYS[3]) == 1 then most = 0 end
 for list = 8, 10 do
   for _, id in ipairs(#told < most and redis.call('LPOP', KEYS[list], most - #told) or {}) do
     local key = prefix .. 'task:' .. id
@@ -33,7 +35,7 @@ for list = 8, 10 do
       leases[#leases + 1], leases[#leases + 2] = now + ARGV[4], id
       told[#told + 1] = id .. '/' .. attempt
     else
-      redis.call('HINCRBY', KEYS[7], 'vanished', 1) -- Redis evicted the hash, or a foreign hand broke it
+      dead = dead + redis.call('HINCRBY', KEYS[7], 'vanished', 1) -- evicted, or broken by a foreign hand
     end
   end
 end
@@ -41,13 +43,11 @@ if #told > 0 then
   redis.call('ZADD', KEYS[1], unpack(leases))
   redis.call('HINCRBY', KEYS[7], 'claim', #told)
   redis.call('XADD', KEYS[5], 'MAXLEN', '~', kept, '*', 'verb', 'claim', 'tasks', table.concat(told, ' '), 'worker', worker)
+elseif dead > 0 then
+  reply[2] = 1
 else
-  local wait = 1000
-  for i = 1, 2 do
-    local first = redis.call('ZRANGE', KEYS[i], 0, 0, 'WITHSCORES')
-    if first[2] then wait = math.min(wait, math.max(1, first[2] - now)) end
-  end
   if most > 0 then redis.call('DEL', KEYS[6]) end
-  reply[2] = wait
+  local lease, due = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2], redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]
+  reply[2] = math.max(1, math.min(1000, (lease or now + 1000) - now, (due or now + 1000) - now))
 end
 return reply

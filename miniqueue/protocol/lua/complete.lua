@@ -10,7 +10,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local reply, done, scores, told = {}, {}, {}, {}
 for i = 5, #ARGV, 5 do
   local id, attempt, key = ARGV[i], ARGV[i + 1], prefix .. 'task:' .. ARGV[i]
-  local t = redis.call('HMGET', key, 'attempt', 'state', 'waiting')
+  local t = redis.pcall('HMGET', key, 'attempt', 'state', 'waiting')
   local owned = t[1] == attempt and t[2] == 'running'
   reply[#reply + 1] = owned and 1 or 0
   if owned then

@@ -11,7 +11,7 @@ local prefix, most, kept, ttl = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local lists = {high = KEYS[1], normal = KEYS[2], low = KEYS[3]}
 local waiting = redis.call('ZCARD', KEYS[4])
 for i = 1, 3 do waiting = waiting + redis.call('LLEN', KEYS[i]) end
-local fresh, known, ids, at = {}, {}, {}, 5
+local fresh, known, taken, ids, at = {}, {}, {}, {}, 5
 while at <= #ARGV do
   local id, unique, digest = ARGV[at], ARGV[at + 4], ARGV[at + 5]
   local older = unique ~= '' and (known[unique] or redis.call('GET', prefix .. 'unique:' .. unique))
@@ -19,7 +19,8 @@ while at <= #ARGV do
     id = older:sub(#digest + 2)
     if older:sub(1, #digest) ~= digest then return {'conflict', unique, id} end
   else
-    if redis.call('EXISTS', prefix .. 'task:' .. id) == 1 then return {'exists', id} end
+    if taken[id] or redis.call('EXISTS', prefix .. 'task:' .. id) == 1 then return {'exists', id} end
+    taken[id] = true
     if unique ~= '' then known[unique] = digest .. ' ' .. id end
     fresh[#fresh + 1] = at
   end

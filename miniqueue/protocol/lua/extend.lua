@@ -8,7 +8,7 @@ local deadline = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2]
 local reply = {}
 for i = 3, #ARGV, 2 do
   local id = ARGV[i]
-  local t = redis.call('HMGET', ARGV[1] .. 'task:' .. id, 'attempt', 'state', 'cancel')
+  local t = redis.pcall('HMGET', ARGV[1] .. 'task:' .. id, 'attempt', 'state', 'cancel')
   if t[1] == ARGV[i + 1] and t[2] == 'running' then
     redis.call('ZADD', KEYS[1], 'XX', deadline, id)
     reply[#reply + 1] = t[3] and 2 or 1

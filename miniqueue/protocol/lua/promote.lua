@@ -10,7 +10,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])
 for _, id in ipairs(ids) do
   local key = prefix .. 'task:' .. id
-  local t = redis.call('HMGET', key, 'state', 'priority', 'attempt')
+  local t = redis.pcall('HMGET', key, 'state', 'priority', 'attempt')
   redis.call('ZREM', KEYS[1], id)
   if t[1] then
     redis.call('HSET', key, 'state', 'queued')

@@ -11,18 +11,19 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])
 for _, id in ipairs(ids) do
   local key, state = prefix .. 'task:' .. id, 'queued'
-  local t = redis.call('HMGET', key, 'attempt', 'max_attempts', 'released', 'priority', 'worker', 'cancel', 'waiting')
+  local t = redis.pcall('HMGET', key, 'attempt', 'max_attempts', 'released', 'priority', 'worker', 'cancel', 'waiting')
   redis.call('ZREM', KEYS[1], id)
   if t[1] then
     local tries, worker = (tonumber(t[1]) or 0) - (tonumber(t[3]) or 0), t[5] or '?'
     if tries >= (tonumber(t[2]) or 1) or t[6] then state = t[6] and 'cancelled' or 'failed' end
     redis.call('HSET', key, 'state', state, 'lost_worker', worker, 'lost_ms', now)
+    local deaths = redis.call('HINCRBY', key, 'deaths', 1)
     if state == 'queued' then
       redis.call('LPUSH', lists[t[4]] or lists.normal, id)
       redis.call('RPUSH', KEYS[4], 1)
     else
-      local words = string.format('its worker died %d time%s, the last one was %s', tries, tries == 1 and '' or 's', worker)
-      redis.call('HSET', key, 'finished_ms', now, 'error', cjson.encode({type = 'WorkerDied', message = words}))
+      local words = string.format('its worker died %d time%s, the last one was %s', deaths, deaths == 1 and '' or 's', worker)
+      redis.call('HSET', key, 'finished_ms', now, 'error', cjson.encode({type = state == 'failed' and 'WorkerDied' or 'Cancelled', message = words}))
       redis.call('PEXPIRE', key, ARGV[3])
       redis.call('ZADD', state == 'failed' and KEYS[2] or KEYS[9], now + ARGV[3], id)
       for _ = 1, math.min(tonumber(t[7]) or 0, 100) do redis.call('RPUSH', prefix .. 'done:' .. id, state) end

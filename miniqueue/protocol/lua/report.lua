@@ -3,7 +3,7 @@
 -- ARGV     1 attempt  2 'progress' or 'log'  3 value  4 most log lines  5 ttl of the log, ms
 -- Returns  1 kept, 0 the lease was lost
 -- Cost     2 to 4 commands
-local t = redis.call('HMGET', KEYS[1], 'attempt', 'state')
+local t = redis.pcall('HMGET', KEYS[1], 'attempt', 'state')
 if t[1] ~= ARGV[1] or t[2] ~= 'running' then return 0 end
 if ARGV[2] == 'progress' then
   redis.call('HSET', KEYS[1], 'progress', ARGV[3])

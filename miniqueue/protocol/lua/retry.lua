@@ -5,7 +5,7 @@
 -- Cost     9 commands
 local id, key = ARGV[2], ARGV[1] .. 'task:' .. ARGV[2]
 local lists = {high = KEYS[5], normal = KEYS[6], low = KEYS[7]}
-local t = redis.call('HMGET', key, 'state', 'priority', 'attempt')
+local t = redis.pcall('HMGET', key, 'state', 'priority', 'attempt')
 if t[1] ~= 'failed' then return t[1] end
 redis.call('ZREM', KEYS[1], id)
 redis.call('PERSIST', key)

@@ -1,0 +1,105 @@
+"""Outcome: what the end of a run means for its task: kept, tried again, failed, cancelled. Pure."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+from miniqueue.errors import Fail, Retry
+from miniqueue.executor import Interrupted
+from miniqueue.protocol.records import Claimed, Completion, Failure
+from miniqueue.registry import Options
+from miniqueue.task import backoff, encode_json
+
+__all__ = ["Run", "completion", "failure"]
+
+YEAR_S = 31_536_000.0
+LATE_S = 1.0  # a run that goes on so long after it was interrupted is told of
+
+
+@dataclass(slots=True)
+class Run:
+    """A task that runs now: `deadline` and `began` are monotonic, `started_ms` is Redis' clock."""
+
+    task: Claimed
+    began: float
+    started_ms: int
+    deadline: float
+
+    @property
+    def run_ms(self) -> float:
+        """How long it has run, to the microsecond."""
+        return round((time.monotonic() - self.began) * 1000, 3)
+
+
+def completion(run: Run, result: str) -> Completion:
+    """A run that returned; `result` is JSON text."""
+    return Completion(run.task.id, run.task.attempt, result, run.started_ms, run.run_ms)
+
+
+def failure(run: Run, error: BaseException, options: Options) -> Failure:
+    """A run that raised: tried again while attempts are left, unless it is told not to."""
+    task = run.task
+    tries = task.attempt - task.released
+    state = "failed" if isinstance(error, Fail) or tries >= task.max_attempts else "scheduled"
+    kind, message, trace = type(error).__name__, _words(error), ""
+    if isinstance(error, Interrupted):
+        kind, message = _interrupted(run, error)
+        state = "cancelled" if error.why == "cancel" else state
+    else:
+        trace = _traceback(error)
+    told: dict[str, Any] = {"type": kind, "message": message[:2000]}
+    if trace:
+        told["traceback"] = trace
+    return Failure(
+        id=task.id,
+        attempt=task.attempt,
+        state=state,
+        error=_printable(encode_json(told)),
+        reason=_printable(f"{kind}: {message}"[:200]),
+        delay_ms=max(1, int(_delay_s(tries, error, options) * 1000)),
+        started_ms=run.started_ms,
+        run_ms=run.run_ms,
+    )
+
+
+def _interrupted(run: Run, error: Interrupted) -> tuple[str, str]:
+    if error.why == "cancel":
+        return "Cancelled", "cancelled while it ran"
+    message = f"ran longer than its {run.deadline - run.began:g} s"
+    if error.late_s > LATE_S:
+        message += f"; it could not be interrupted for {error.late_s:.1f} s (code outside Python)"
+    return "TaskTimeout", message
+
+
+def _delay_s(tries: int, error: BaseException, options: Options) -> float:
+    if isinstance(error, Retry) and error.after_s is not None and error.after_s >= 0:
+        return min(error.after_s, YEAR_S)
+    return backoff(tries, base_s=options.backoff_s, cap_s=options.backoff_cap_s)
+
+
+def _words(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # an exception of the task function whose own __str__ fails
+        return "(its message cannot be read)"
+
+
+def _printable(text: str) -> str:
+    """Without the surrogates that UTF-8 cannot carry."""
+    return text.encode(errors="replace").decode()
+
+
+def _traceback(error: BaseException) -> str:
+    """The traceback from the task function on; the frames that called it are not news."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        if not trace.tb_frame.f_globals.get("__name__", "").startswith("miniqueue."):
+            break
+        trace = trace.tb_next
+    try:
+        return "".join(traceback.format_exception(type(error), error, trace))[-8000:]
+    except Exception:  # as above: its __str__ fails
+        return "".join(traceback.format_tb(trace))[-8000:]
