@@ -3,6 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# JupyterLab refuses to run as root unless it is told that this is meant (a container, say).
+ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: help setup demo test lab notebooks check bench docs clean
 
@@ -31,7 +33,7 @@ test: $(READY)   ## all tests, the notebooks too
 	@$(BIN)/python -m pytest $(NBVAL) notebooks
 
 lab: $(READY)    ## open JupyterLab on the notebooks
-	@$(BIN)/jupyter lab notebooks/00-start-the-system.ipynb
+	@$(BIN)/jupyter lab $(ROOT) notebooks/00-start-the-system.ipynb
 
 notebooks: $(READY)  ## run all notebooks from top to bottom and store their outputs
 	@$(BIN)/python -m miniqueue.classroom.renew notebooks/*.ipynb

@@ -109,6 +109,8 @@ def _run(
                 live.update(Group(_table(points), progress))
             progress.remove_task(bar)
         live.update(_table(points))
+    if not console.is_terminal:
+        console.print()
     return points
 
 

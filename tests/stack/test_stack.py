@@ -144,6 +144,17 @@ def test_an_external_redis_that_is_away_is_said(monkeypatch: pytest.MonkeyPatch)
         Stack(1)
 
 
+def test_without_any_server_fakeredis_stands_in_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("miniqueue.classroom.service.server_binary", lambda: None)
+    with pytest.warns(UserWarning, match="measure nothing with it"):
+        stack = Stack(1)
+    with stack:
+        assert stack.queue.enqueue("add", 2, 3).wait(10) == 5
+        assert stack.inspector.check() == []
+
+
 SCRIPT = """
     import sys, time
     from miniqueue.classroom import Stack
