@@ -116,8 +116,8 @@ def http() -> str:
         "",
         "`miniqueue up` prints the address; `/docs` there is this page with buttons. Bodies are",
         "JSON, of at most `MINIQUEUE_MAX_BODY_BYTES`. Errors are",
-        "[RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem documents; some carry more",
-        "members for a program to read: `nearest`, `signature`, `errors`, `index`, `retry_after_s`.",
+        "[RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem documents; some carry",
+        "more members for a program to read: `nearest`, `signature`, `errors`, `index`, `retry_after_s`.",
         "",
         "| route | what it does | answers |",
         "|---|---|---|",
@@ -145,8 +145,8 @@ def command_line() -> str:
         NOTICE.format(source="miniqueue/cli.py"),
         "# The command line",
         "",
-        "Errors are one sentence that says what to do; the exit code is 2 for wrong usage and 1 for",
-        "a failure. Every listing takes `--json`.",
+        "Errors are one sentence that says what to do; the exit code is 2 for wrong usage and 1",
+        "for a failure. Every listing takes `--json`.",
         "",
     ]
     for words, parser in _parsers(build_parser(), ["miniqueue"]):
@@ -157,7 +157,7 @@ def command_line() -> str:
 def _parsers(
     parser: argparse.ArgumentParser, words: list[str]
 ) -> Iterator[tuple[list[str], argparse.ArgumentParser]]:
-    parser.formatter_class = functools.partial(argparse.HelpFormatter, width=96)  # type: ignore
+    parser.formatter_class = functools.partial(argparse.HelpFormatter, width=96)
     groups = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
     yield words, parser
     for group in groups:

@@ -12,13 +12,16 @@ __all__ = ["Facts", "explain"]
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What surrounds a task: Redis' time in ms, its queue, its place in line, its lease."""
+    """What surrounds a task: Redis' time in ms, its queue, its place in its list, its lease.
+
+    `before` counts the tasks in the lists that go before its own.
+    """
 
     now_ms: int
     paused: bool
     workers: int
     place: int | None
-    ahead_of_priority: int
+    before: int
     lease_ms: float | None
 
 
@@ -41,8 +44,7 @@ def _queued(task: Task, facts: Facts) -> list[str]:
     if facts.place is None:
         sentences = [f"{line}, far from the front."]
     else:
-        ahead = facts.place + (facts.ahead_of_priority if task.priority != "high" else 0)
-        sentences = [f"{line}, behind {_count(ahead, 'task')}."]
+        sentences = [f"{line}, behind {_count(facts.place + facts.before, 'task')}."]
     if facts.paused:
         sentences.append("The queue is paused: nothing starts until it is resumed.")
     if not facts.workers:

@@ -7,6 +7,7 @@ inspector.task(id), inspector.timeline(id), inspector.explain(id), inspector.che
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -34,6 +35,7 @@ __all__ = ["Inspector"]
 
 PAGE = 100  # ids read in one round trip
 SCAN = 2000  # ids looked at in one call of tasks(), whatever the filter lets through
+EVENT_ID = re.compile(r"[0-9]{1,19}(-[0-9]{1,19})?")
 CHECKED = 100_000  # ids that check() looks at in each structure
 NEAR = 10_000  # how far explain() looks for a task in its list
 
@@ -146,6 +148,8 @@ class Inspector:
         """Events in order: those after an event id, or the last `limit`."""
         key = self._keys(queue).events
         if after is not None:
+            if not EVENT_ID.fullmatch(after):
+                raise ConfigError(f"{after!r} is not the id of an event, like 1700000000000-0")
             return self._client.run(
                 Call("XRANGE", (key,), (f"({after}", "+", "COUNT", limit), parse_events)
             )
@@ -179,20 +183,18 @@ class Inspector:
         """Plain sentences: where it is, why it waits, why it ran twice. Raises TaskNotFound."""
         keys = self._keys(queue_of(task_id))
         task = self.task(task_id)
-        list_key = keys.ready[PRIORITIES.index(task.priority)]
-        now, paused, lease, place, ahead = self._client.run_many(
+        rank = PRIORITIES.index(task.priority)
+        now, paused, lease, place, *ahead = self._client.run_many(
             [
                 Call("TIME", (), (), milliseconds),
                 Call("EXISTS", (keys.paused,), (), bool),
                 Call("ZSCORE", (keys.running,), (task_id,), number),
-                Call("LPOS", (list_key,), (task_id, "MAXLEN", NEAR), _same),
-                Call("LLEN", (keys.ready[0],), (), int),
+                Call("LPOS", (keys.ready[rank],), (task_id, "MAXLEN", NEAR), _same),
+                *(Call("LLEN", (key,), (), int) for key in keys.ready[:rank]),
             ]
         )
-        if task.priority == "high":
-            ahead = 0
         workers = sum(worker.alive and worker.queue == task.queue for worker in self.workers())
-        return explain(task, Facts(now, paused, workers, place, ahead, lease))
+        return explain(task, Facts(now, paused, workers, place, sum(ahead), lease))
 
     def check(self, queue: str | None = None) -> list[str]:
         """Sentences about whatever breaks the rules of the protocol; empty when all is well.
@@ -293,7 +295,8 @@ def _sources(
         return [running, *ready, *others]
     if state is TaskState.QUEUED:
         return ready
-    return [sets[TaskState.SUCCEEDED if state is TaskState.CANCELLED else state]]
+    ended = TaskState.SUCCEEDED if state is TaskState.CANCELLED else state
+    return [sets[ended]] if ended in sets else []
 
 
 def _sets(keys: QueueKeys) -> dict[str, str]:
@@ -315,7 +318,7 @@ def _cursor(text: str | None, sources: int) -> tuple[int, int]:
     if text is None:
         return 0, 0
     source, _, offset = text.partition("-")
-    if not (source.isdigit() and offset.isdigit() and int(source) < sources):
+    if not (source + offset).isdecimal() or not offset or int(source or sources) >= sources:
         raise ConfigError(f"cursor {text!r} is not one that an earlier page gave")
     return int(source), int(offset)
 

@@ -179,8 +179,7 @@ class Queue:
             left = BLOCK_S if end is None else min(BLOCK_S, end - time.monotonic())
             if left <= 0:
                 raise TimeoutError(f"task {task_id} is {state} after {timeout_s} s")
-            if self.client.run(protocol.block_for(task_id, max(left, 0.001))):
-                return self.get(task_id)
+            self.client.run(protocol.block_for(task_id, max(left, 0.001)))
 
     def cancel(self, task_id: str) -> TaskState:
         """Cancel a waiting task, or ask the worker of a running one; gives the state it was in."""

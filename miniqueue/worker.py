@@ -154,7 +154,10 @@ class Worker:
         beat_ms = self._now_ms()
         self._started_ms = self._started_ms or beat_ms
         calls += self._protocol.beat(self.id, beat_ms, self._about(runs))
-        now_ms, fates, *_ = self._client.run_many(calls)
+        calls.append(Call("EXISTS", (self._protocol.shared.functions,), (), bool))
+        now_ms, fates, *_, announced = self._client.run_many(calls)
+        if not announced:  # a Redis that came back empty
+            self._client.run_many(self._protocol.announce(self._shared.registry.specs()))
         self._clock = (now_ms, time.monotonic())
         told = dict(zip(held, fates, strict=True))
         for lane, run in zip(self.lanes, runs, strict=True):

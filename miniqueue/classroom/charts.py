@@ -135,7 +135,9 @@ def swim_lanes(
         name, since = next(iter((marks or {}).items()), ("the start", zero))
         real = (last - since) / 1000 if measured is None else measured
         label = f"your guess: {guess:.1f} s after {name}, measured: {real:.1f} s"
-        shown.append(axes.axvline((since - zero) / 1000 + guess, label=label, **GUESS))
+        at, edge = (since - zero) / 1000 + guess, 1.6 * (last - zero) / 1000
+        label += " (drawn at the edge)" if at > edge else ""  # 99 s must not squeeze the lanes
+        shown.append(axes.axvline(min(at, edge), label=label, **GUESS))
     axes.set_xlim(left=-0.03)
     _rows(axes, lanes, shown, "seconds since the first start", top=-0.85)
     return chart
@@ -157,11 +159,11 @@ def states(
     dashed = {"facecolor": PAPER, "edgecolor": PURPLE, "linestyle": (0, (4, 2)), "linewidth": 2}
     for place, (row, counts) in enumerate(drawn.items()):
         left = 0
-        for state in (state for state in LOOKS if counts.get(state)):
+        for state in (state for state in LOOKS if counts.get(state, 0) > 0):
             looks = dashed if guess and row == "your guess" else {}
             _block(axes, place, (left, counts[state]), state, f"{counts[state]} {state}", **looks)
             left += counts[state]
-    seen = [state for state in LOOKS if any(counts.get(state) for counts in drawn.values())]
+    seen = [state for state in LOOKS if any(counts.get(state, 0) > 0 for counts in drawn.values())]
     _rows(axes, list(drawn), [_patch(state) for state in seen], "tasks", top=-0.5)
     return chart
 

@@ -30,7 +30,7 @@ from PIL import Image
 __all__ = ["lines_of", "point_links", "renew"]
 
 CELL_S = 120  # the longest that one cell may run
-WIDTH = 560  # of a thumbnail, in pixels
+WIDTH = 720  # of a thumbnail, in pixels
 NB: Any = nbformat  # its functions carry no types
 LINK = re.compile(r"\[`(?P<name>[\w.]+)`\]\((?P<path>[^)#\s]+\.py)#L\d+-L\d+\)")
 METADATA = {
@@ -124,7 +124,7 @@ def _thumbnail(png: bytes, path: Path) -> None:
     with Image.open(io.BytesIO(png)) as image:
         small = image.convert("RGB")
         small.thumbnail((WIDTH, WIDTH), Image.Resampling.LANCZOS)
-        small.quantize(64).save(path, optimize=True)
+        small.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 if __name__ == "__main__":

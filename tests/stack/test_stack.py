@@ -49,7 +49,7 @@ def test_scale_up_and_down(stack: Stack) -> None:
 def test_a_killed_worker_loses_nothing(stack: Stack) -> None:
     stack.scale(2)
     handle = stack.queue.enqueue("sleep", 0.4)
-    name = wait_for(lambda: handle.get().worker)
+    name = wait_for(lambda: handle.get().worker) or ""
     index = [worker.name for worker in stack.workers].index(name)
     assert stack.kill_worker(index) == name
     assert handle.wait(10) == 0.4
@@ -61,7 +61,7 @@ def test_a_killed_worker_loses_nothing(stack: Stack) -> None:
 def test_a_frozen_worker_is_overtaken_and_its_result_dropped(stack: Stack) -> None:
     stack.scale(2)
     handle = stack.queue.enqueue("sleep", 0.5)
-    name = wait_for(lambda: handle.get().worker)
+    name = wait_for(lambda: handle.get().worker) or ""
     index = [worker.name for worker in stack.workers].index(name)
     stack.freeze_worker(index)
     handle.wait(10)

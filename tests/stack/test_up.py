@@ -11,6 +11,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -51,7 +52,7 @@ def post(url: str, body: dict[str, object]) -> str:
         return str(json.load(reply)["task_id"])
 
 
-def get(url: str) -> dict[str, object]:
+def get(url: str) -> dict[str, Any]:
     with urllib.request.urlopen(url, timeout=20) as reply:
         return dict(json.load(reply))
 
@@ -63,8 +64,8 @@ def test_up_replaces_a_killed_worker_and_ends_cleanly(
     url = re.findall(r"http://127\.0\.0\.1:\d+", log.read_text())[0]
     task_id = post(url, {"name": "sleep", "args": [0.5]})
     wait_for(lambda: get(f"{url}/task/{task_id}")["state"] == "running")
-    (worker,) = get(f"{url}/workers")["workers"]  # type: ignore[misc]
-    os.kill(int(worker["pid"]), signal.SIGKILL)  # type: ignore[index]
+    (worker,) = get(f"{url}/workers")["workers"]
+    os.kill(worker["pid"], signal.SIGKILL)
     task = get(f"{url}/task/{task_id}?wait_s=15")
     assert (task["state"], task["attempt"]) == ("succeeded", 2)
     assert "starting another" in log.read_text()

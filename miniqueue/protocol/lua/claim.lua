@@ -11,24 +11,24 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local reply, leases, told, dead = {now, 0}, {}, {}, 0
 if redis.call('EXISTS', KEYS[3]) == 1 then most = 0 end
-local function expire(id, key)
+local function expire(id, key, waiting)
   local why = '{"type":"Expired","message":"expired: it was not started in time"}'
   redis.call('HSET', key, 'state', 'cancelled', 'finished_ms', now, 'error', why)
   redis.call('PEXPIRE', key, ARGV[6])
   redis.call('ZADD', KEYS[4], now + ARGV[6], id)
   redis.call('HINCRBY', KEYS[7], 'cancel', 1)
   redis.call('XADD', KEYS[5], 'MAXLEN', '~', kept, '*', 'verb', 'cancel', 'tasks', id .. '/0', 'reason', 'expired')
-  redis.call('RPUSH', prefix .. 'done:' .. id, 'cancelled')
+  for _ = 1, math.min(tonumber(waiting) or 0, 100) do redis.call('RPUSH', prefix .. 'done:' .. id, 'cancelled') end
   redis.call('PEXPIRE', prefix .. 'done:' .. id, 10000)
   dead = dead + 1
 end
 for list = 8, 10 do
   for _, id in ipairs(#told < most and redis.call('LPOP', KEYS[list], most - #told) or {}) do
     local key = prefix .. 'task:' .. id
-    local t = redis.pcall('HMGET', key, 'attempt', 'name', 'args', 'kwargs', 'max_attempts', 'released', 'timeout_s', 'expires_ms')
+    local t = redis.pcall('HMGET', key, 'attempt', 'name', 'args', 'kwargs', 'max_attempts', 'released', 'timeout_s', 'expires_ms', 'waiting')
     local attempt = (tonumber(t[1]) or 0) + 1
     if (tonumber(t[8]) or now + 1) <= now then
-      expire(id, key)
+      expire(id, key, t[9])
     elseif t[2] then
       redis.call('HSET', key, 'state', 'running', 'attempt', attempt, 'worker', worker)
       reply[#reply + 1] = {id, attempt, t[2], t[3], t[4], t[5], t[6], t[7]}

@@ -1,0 +1,27 @@
+"""Task functions for the crash tests; workers import this module."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from miniqueue import Context, task
+
+__all__ = ["first_is_slow", "quick"]
+
+
+@task
+def first_is_slow(diary: str, seconds: float, ctx: Context) -> str:
+    """Note each attempt in the diary; the first one takes so many seconds."""
+    with Path(diary).open("a") as book:
+        book.write(f"{ctx.attempt} {ctx.worker}\n")
+    if ctx.attempt == 1:
+        time.sleep(seconds)
+    return f"attempt {ctx.attempt}"
+
+
+@task(max_attempts=50)
+def quick(number: int) -> int:
+    """Enough work to be killed in."""
+    time.sleep(0.003)
+    return number

@@ -1,0 +1,108 @@
+"""R9: a worker holds no more than it expects to start in time; a slow task hides no fast ones."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+
+import pytest
+
+from miniqueue.inspector import Inspector
+from miniqueue.queue import Queue, TaskHandle
+from miniqueue.registry import Registry, TaskFunction, task
+from miniqueue.worker import Worker
+from tests.processes import wait_for
+from tests.worker.running import running, started
+
+
+class Gate:
+    """A function that runs until the gate opens, if its argument says so."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.open = threading.Event()
+        self.entered = threading.Event()
+
+        @task(registry=registry, name="job")
+        def job(block: bool) -> bool:
+            if block:
+                self.entered.set()
+                self.open.wait(8)
+            return block
+
+        self.job: TaskFunction[[bool], bool] = job
+
+
+@pytest.fixture
+def gate(registry: Registry) -> Gate:
+    return Gate(registry)
+
+
+def released(handle: TaskHandle) -> bool:
+    return handle.get().released == 1
+
+
+def claim_sizes(queue: Queue) -> list[int]:
+    return [len(e.tasks) for e in Inspector(queue).events(limit=1000) if e.verb == "claim"]
+
+
+def test_r9_claims_grow_when_tasks_are_fast(worker: Worker, queue: Queue, gate: Gate) -> None:
+    queue.enqueue_many(gate.job, [(False,)] * 300)
+    while worker.run_once():
+        pass
+    sizes = claim_sizes(queue)
+    assert sizes[0] == 1
+    assert max(sizes) >= 10
+    assert sum(sizes) == 300
+
+
+def test_r9_claims_stay_at_one_for_functions_never_seen(worker: Worker, queue: Queue) -> None:
+    assert queue.client.run(queue.protocol.claim("x", 1)).tasks == []
+    assert worker.lanes[0].shared.pace.limit() == 1
+
+
+def test_r9_a_slow_task_hands_its_followers_back(
+    worker: Worker, queue: Queue, registry: Registry, gate: Gate
+) -> None:
+    slow = queue.enqueue(gate.job, True)
+    fast = queue.enqueue_many(gate.job, [(False,)] * 5)
+    with running(started(worker, registry), queue):
+        for handle in fast:  # they are claimed with the slow one, and come back
+            wait_for(partial(released, handle))
+            assert (handle.state, handle.get().attempt) == ("queued", 1)
+        other = Worker(queue, registry, name="other")
+        while other.run_once():
+            pass
+        assert [handle.state for handle in fast] == ["succeeded"] * 5
+        assert slow.state == "running"
+        gate.open.set()
+        assert slow.wait(timeout_s=5) is True
+    assert claim_sizes(queue)[0] == 6
+    assert Inspector(queue).check() == []
+
+
+def test_r9_what_cannot_start_in_time_is_released_at_once(
+    worker: Worker, queue: Queue, registry: Registry, gate: Gate
+) -> None:
+    started(worker, registry)
+
+    @task(registry=registry)
+    def stranger() -> None: ...
+
+    first, second = queue.enqueue(stranger), queue.enqueue(stranger)
+    assert worker.run_once() == 1
+    assert first.state == "succeeded"
+    waiting = second.get()
+    assert (waiting.state, waiting.attempt, waiting.tries) == ("queued", 1, 0)
+    assert claim_sizes(queue) == [2]
+
+
+def test_r10_a_slow_task_does_not_hold_back_the_results_before_it(
+    worker: Worker, queue: Queue, registry: Registry, gate: Gate
+) -> None:
+    fast, slow = queue.enqueue(gate.job, False), queue.enqueue(gate.job, True)
+    with running(started(worker, registry), queue):
+        gate.entered.wait(5)
+        assert fast.wait(timeout_s=3) is False
+        assert slow.state == "running"
+        gate.open.set()
+    assert claim_sizes(queue)[0] == 2
