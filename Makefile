@@ -3,6 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# Notebooks are run from top to bottom and every output compared, in their small size.
+NBVAL := --nbval --nbval-current-env --nbval-sanitize-with notebooks/sanitize.cfg \
+  --nbval-cell-timeout 120 --timeout 0 -p no:cacheprovider
 # JupyterLab refuses to run as root unless it is told that this is meant (a container, say).
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
@@ -30,7 +33,7 @@ demo: $(READY)   ## run the whole system at 1, 2, 4 and 8 workers and chart it
 
 test: $(READY)   ## all tests, the notebooks too
 	@$(BIN)/python -m pytest
-	@$(BIN)/python -m pytest $(NBVAL) notebooks
+	@MINIQUEUE_CI=1 $(BIN)/python -m pytest $(NBVAL) notebooks
 
 lab: $(READY)    ## open JupyterLab on the notebooks
 	@$(BIN)/jupyter lab $(ROOT) notebooks/00-start-the-system.ipynb

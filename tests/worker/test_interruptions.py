@@ -157,6 +157,26 @@ def test_a_task_may_run_longer_than_its_lease(short: Queue, registry: Registry) 
     ]
 
 
+def test_work_that_waits_longer_than_a_lease_in_a_living_worker_is_not_lost(
+    short: Queue, registry: Registry
+) -> None:
+    """Its leases are renewed; who forgets it counts a death that was none."""
+
+    @task(registry=registry)
+    def step() -> None:
+        time.sleep(0.2)
+
+    patient = with_settings(short, prefetch_ms=10_000)
+    worker = Worker(patient, registry)
+    for _ in range(40):
+        worker.lanes[0].shared.pace.ran("step", 0.001)
+    handles = patient.enqueue_many(step, [()] * 6)
+    with running(worker, patient):
+        for handle in handles:
+            handle.wait(timeout_s=6)
+    assert [handle.get().attempt for handle in handles] == [1] * 6
+
+
 # -- stop ------------------------------------------------------------------------------------------
 
 
