@@ -18,7 +18,7 @@ from typing import Any
 from miniqueue.api import app
 from miniqueue.cli import build_parser
 from miniqueue.protocol import keys
-from miniqueue.protocol.operations import script, scripts
+from miniqueue.protocol.calls import script, scripts
 from miniqueue.settings import Settings, variable
 
 DOCS = Path(__file__).parent

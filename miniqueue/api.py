@@ -98,7 +98,7 @@ class Front:
     async def _enqueue(self, queue: str | None, sent: list[Submission]) -> list[str]:
         name = queue or self.settings.queue
         if name not in self._protocols:
-            await self.client.run(self._protocol(name).register())
+            await self.client.run(self.queue.protocol.roster.register(name))
         return await self.client.run(self._protocol(name).enqueue(sent))
 
     async def _spec(self, name: str) -> Spec:
@@ -106,7 +106,7 @@ class Front:
             return default_registry.get(name).spec
         told, spec = self._specs.get(name, (0.0, None))
         if spec is None or time.monotonic() - told > SPEC_S:
-            announced = await self.client.run(self.queue.protocol.specs())
+            announced = await self.client.run(self.queue.protocol.roster.specs())
             if name not in announced:
                 raise UnknownFunction(name, nearest(name, {*announced, *default_registry.specs()}))
             spec = announced[name]
@@ -243,7 +243,7 @@ class Front:
 
     async def get_readyz(self) -> Response:
         """Redis answers too; 503 while it does not."""
-        await self.client.run(self.queue.protocol.register())
+        await self.client.run(self.queue.protocol.roster.register(self.queue.name))
         return JSONResponse({"status": "ready"})
 
     # -- inside ----------------------------------------------------------------------------------

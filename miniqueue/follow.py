@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 from miniqueue.errors import BackendUnavailable
+from miniqueue.protocol.calls import Call
 from miniqueue.protocol.keys import QueueKeys
-from miniqueue.protocol.operations import Call
 from miniqueue.redis_client import AsyncClient
 from miniqueue.views import Event, parse_events
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from miniqueue.errors import ConfigError, MiniQueueError
 from miniqueue.explain import Facts, explain
+from miniqueue.protocol.calls import Call, pairs
 from miniqueue.protocol.keys import QueueKeys
-from miniqueue.protocol.operations import Call, pairs
 from miniqueue.queue import Queue
 from miniqueue.registry import Spec
 from miniqueue.task import PRIORITIES, Task, TaskState, queue_of
@@ -46,7 +46,7 @@ class Inspector:
     def __init__(self, queue: Queue | None = None) -> None:
         self.queue = Queue() if queue is None else queue
         self._client = self.queue.client
-        self._shared = self.queue.protocol.shared
+        self._shared = self.queue.protocol.roster.keys
 
     def task(self, task_id: str) -> Task:
         """Raises TaskNotFound."""
@@ -106,14 +106,15 @@ class Inspector:
             *(Call("LINDEX", (key,), (0,), _same) for key in keys.ready),
         ]
         now, paused, stats, *rest = self._client.run_many(calls)
-        lengths, cards, heads = rest[:3], rest[3:7], [head for head in rest[7:] if head]
+        lengths, cards, heads = rest[:3], rest[3:8], [head for head in rest[8:] if head]
         waits = [now - task.enqueued_ms for task in self._read(keys, heads) if task is not None]
-        scheduled, running, failed, finished = cards
+        scheduled, deferred, running, failed, finished = cards
         return QueueInfo(
             name=name,
             paused=paused,
             ready=dict(zip(PRIORITIES, lengths, strict=True)),
             scheduled=scheduled,
+            deferred=deferred,
             running=running,
             failed=failed,
             finished=finished,
@@ -134,7 +135,7 @@ class Inspector:
 
     def functions(self) -> dict[str, Spec]:
         """Task functions that workers have announced, by name."""
-        return self._client.run(self.queue.protocol.specs())
+        return self._client.run(self.queue.protocol.roster.specs())
 
     def logs(self, task_id: str) -> list[str]:
         """The log lines that were kept with a task. Raises TaskNotFound."""
@@ -287,6 +288,7 @@ def _sources(
     sets = {
         TaskState.RUNNING: of_set(keys.running, "ZRANGE"),
         TaskState.SCHEDULED: of_set(keys.scheduled, "ZRANGE"),
+        TaskState.DEFERRED: of_set(keys.deferred, "ZRANGE"),
         TaskState.FAILED: of_set(keys.failed, "ZREVRANGE"),
         TaskState.SUCCEEDED: of_set(keys.finished, "ZREVRANGE"),
     }
@@ -296,12 +298,13 @@ def _sources(
     if state is TaskState.QUEUED:
         return ready
     ended = TaskState.SUCCEEDED if state is TaskState.CANCELLED else state
-    return [sets[ended]] if ended in sets else []
+    return [sets[ended]]
 
 
 def _sets(keys: QueueKeys) -> dict[str, str]:
     return {
         "scheduled": keys.scheduled,
+        "deferred": keys.deferred,
         "running": keys.running,
         "failed": keys.failed,
         "finished": keys.finished,

@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ from miniqueue.errors import BackendUnavailable, PayloadError, PayloadTooLarge
 from miniqueue.executor import Executor, Interrupted, SharedLoop
 from miniqueue.outcome import Run, completion, failure
 from miniqueue.pace import Pace
-from miniqueue.protocol.operations import Call
+from miniqueue.protocol.calls import Call
 from miniqueue.protocol.records import Claimed, Claims, Completion, Failure
 from miniqueue.queue import Queue
 from miniqueue.registry import Options, Registry
@@ -31,6 +31,7 @@ from miniqueue.task import decode, encode, encode_json, size_of
 __all__ = ["Lane", "Shared"]
 
 log = logging.getLogger("miniqueue.worker")
+WAITED_FOR = 2  # the fate of a result that was kept and that other tasks wait for
 IDLE_S = 1.0  # R6: the longest that an idle worker waits for a hint
 LOW_FIRST_EVERY = 10  # one claim in ten looks at low first, so that low never starves
 
@@ -47,6 +48,7 @@ class Shared:
     turnstile: threading.Lock = field(default_factory=threading.Lock)
     loop: SharedLoop = field(default_factory=SharedLoop)
     alarm: Callable[[float], None] = lambda at: None  # wake the keeper at this monotonic time
+    renewed: float = 0.0  # when the leases were last renewed, monotonic
     claims: int = 0
     done: int = 0
 
@@ -61,6 +63,7 @@ class Lane:
         self.results: deque[Completion | Failure] = deque()
         self.started: deque[tuple[str, int]] = deque()  # interrupted by a stop, to be released
         self.current: Run | None = None
+        self._parents_ended = False  # a result went out that other tasks wait for
         self._client = shared.queue.client
         self._protocol = shared.queue.protocol
         self._settings = shared.queue.settings
@@ -134,7 +137,9 @@ class Lane:
             if self.shared.stopping.is_set():
                 return Claims(0, 0, [])
             claims = self._report_and_claim()
-            if not claims.tasks and wait_s > 0:
+            if self._parents_ended:
+                self._advance()
+            elif not claims.tasks and wait_s > 0:
                 self._idle(min(wait_s, claims.wait_ms / 1000))
             return claims
         finally:
@@ -154,6 +159,12 @@ class Lane:
             raise
         return claims
 
+    def _advance(self) -> None:
+        """Start what waited for our results; where this fails, any worker's keeper does it."""
+        self._parents_ended = False
+        with contextlib.suppress(BackendUnavailable):
+            self._client.run(self._protocol.advance())
+
     def _idle(self, wait_s: float) -> None:
         if not self._client.run(self._protocol.wake(wait_s)):
             self._client.run_many([self._protocol.promote(), self._protocol.reclaim()])
@@ -162,13 +173,28 @@ class Lane:
         completions = [r for r in results if isinstance(r, Completion)]
         calls: list[Call[Any]] = []
         if completions:
-            calls.append(
-                _told(self._protocol.complete(self.shared.worker, completions), completions)
-            )
+            complete = self._protocol.complete(self.shared.worker, completions)
+            calls.append(self._told(complete, completions))
         for result in results:
             if isinstance(result, Failure):
-                calls.append(_told(self._protocol.fail(self.shared.worker, result), [result]))
+                fail = self._protocol.fail(self.shared.worker, result)
+                calls.append(self._told(fail, [result]))
         return calls
+
+    def _told(self, call: Call[Any], ended: Sequence[Completion | Failure]) -> Call[Any]:
+        """The same call, which also notes whether others wait, and tells of dropped results."""
+
+        def parse(reply: Any) -> Any:
+            kept = call.parse(reply)
+            for result, fate in zip(ended, kept if isinstance(kept, list) else [kept], strict=True):
+                self._parents_ended |= fate == WAITED_FOR
+                if not fate:
+                    log.warning(
+                        "attempt %d of task %s lost its lease; dropped", result.attempt, result.id
+                    )
+            return kept
+
+        return Call(call.name, call.keys, call.args, parse)
 
     def _take(self, claims: Claims) -> None:
         received = time.monotonic()
@@ -184,8 +210,8 @@ class Lane:
 
     def _run(self, task: Claimed, claims: Claims, received: float) -> None:
         began = time.monotonic()
-        if began - received > self._settings.lease_s:  # this process stood still: not ours any more
-            return
+        if began - max(received, self.shared.renewed) > self._settings.lease_s:
+            return  # this process stood still: the task is not ours any more
         started_ms = claims.now_ms + int((began - received) * 1000)
         options = self._options(task.name)
         timeout_s = task.timeout_s or options.timeout_s or self._settings.timeout_s
@@ -221,6 +247,8 @@ class Lane:
         args, kwargs = decode(task.args), decode(task.kwargs, {})
         if not isinstance(args, list) or not isinstance(kwargs, dict):
             raise PayloadError("the stored arguments are not a list and an object")
+        if task.takes:
+            args = [self._input(task), *args]
         function.spec.check(args, kwargs)
         if function.wants_context:
             args, kwargs = function.with_context(self._context(task), args, kwargs)
@@ -231,6 +259,11 @@ class Lane:
         if size > limit:
             raise PayloadTooLarge(what, size, limit, "MINIQUEUE_MAX_RESULT_BYTES")
         return result
+
+    def _input(self, task: Claimed) -> Any:
+        """What the tasks before this one have left for it: one result, or the list of all."""
+        results = [decode(text) for text in self._client.run(self._protocol.inputs(task.id))]
+        return results[0] if task.takes == "result" else results
 
     def _context(self, task: Claimed) -> Context:
         def report(kind: str, value: Any) -> None:
@@ -253,18 +286,3 @@ def drain(items: deque[Any]) -> list[Any]:
             taken.append(items.popleft())
         except IndexError:
             return taken
-
-
-def _told(call: Call[Any], ended: list[Any]) -> Call[Any]:
-    """The same call; its parse also says which results were dropped because the lease was lost."""
-
-    def parse(reply: Any) -> Any:
-        kept = call.parse(reply)
-        for result, ours in zip(ended, kept if isinstance(kept, list) else [kept], strict=True):
-            if not ours:
-                log.warning(
-                    "attempt %d of task %s lost its lease; dropped", result.attempt, result.id
-                )
-        return kept
-
-    return Call(call.name, call.keys, call.args, parse)

@@ -16,7 +16,8 @@ from miniqueue.errors import (
     TaskNotFound,
     UnknownFunction,
 )
-from miniqueue.protocol.operations import Call, Protocol
+from miniqueue.protocol.calls import Call
+from miniqueue.protocol.operations import Protocol
 from miniqueue.protocol.records import Submission
 from miniqueue.redis_client import BLOCK_S, Client, connect
 from miniqueue.registry import (
@@ -108,7 +109,7 @@ class Queue:
 
         Raises UnknownFunction, PayloadError, TaskExists, QueueFull, BackendUnavailable.
         """
-        return self._send(self._spec(function), [(args, kwargs)])[0]
+        return self._send(self.spec(function), [(args, kwargs)])[0]
 
     def enqueue_call(
         self, name: str, args: Sequence[Any], kwargs: dict[str, Any], options: dict[str, Any]
@@ -117,7 +118,7 @@ class Queue:
 
         Raises as enqueue().
         """
-        spec = self._spec(name)
+        spec = self.spec(name)
         return self._send(replace(spec, options=changed(spec.options, options)), [(args, kwargs)])[
             0
         ]
@@ -131,7 +132,7 @@ class Queue:
         stays.
         """
         calls = list(calls)
-        spec = self._spec(function)
+        spec = self.spec(function)
         step = self.settings.max_bulk
         handles: list[TaskHandle] = []
         for at in range(0, len(calls), step):
@@ -155,10 +156,12 @@ class Queue:
 
     def submit(self, submissions: Sequence[Submission]) -> list[str]:
         """Send prepared tasks in one round trip; gives their ids."""
-        if self._registered:
-            return self.client.run(self.protocol.enqueue(submissions))
-        calls: list[Call[Any]] = [self.protocol.register(), self.protocol.enqueue(submissions)]
-        ids: list[str] = self.client.run_many(calls)[1]
+        calls: list[Call[Any]] = [self.protocol.enqueue(submissions)]
+        if not self._registered:
+            calls.append(self.protocol.roster.register(self.name))
+        if any(submission.after for submission in submissions):
+            calls.append(self.protocol.advance())  # the parents may have ended before
+        ids: list[str] = self.client.run_many(calls)[0]
         self._registered = True
         return ids
 
@@ -200,16 +203,20 @@ class Queue:
         """Let workers claim again; False where it was not paused."""
         return self.client.run(self.protocol.resume())
 
-    def _spec(self, function: TaskFunction[..., Any] | str) -> Spec:
+    def spec(self, function: TaskFunction[..., Any] | str) -> Spec:
+        """What is known of a function, registered here or announced by workers.
+
+        Raises UnknownFunction, ConfigError, BackendUnavailable.
+        """
         if isinstance(function, TaskFunction):
             return function.spec
         if not isinstance(function, str):
             raise ConfigError(f"{function!r} is not a task function: decorate it with @task")
         if function in self.registry:
             return self.registry.get(function).spec
-        spec = self.client.run(self.protocol.spec(function))
+        spec = self.client.run(self.protocol.roster.spec(function))
         if spec is None:
-            known = self.client.run(self.protocol.specs())
+            known = self.client.run(self.protocol.roster.specs())
             raise UnknownFunction(function, nearest(function, {*known, *self.registry.specs()}))
         return spec
 
@@ -230,7 +237,8 @@ def submission(
     settings: Settings,
 ) -> Submission:
     """Check a call against its function and encode it. Raises PayloadError, PayloadTooLarge."""
-    spec.check(args, kwargs)
+    _check_parents(options.after, task_id)
+    spec.check([None, *args] if options.takes != "nothing" else args, kwargs)
     args_text = encode(list(args), f"the arguments of {spec.name!r}")
     kwargs_text = encode(kwargs, f"the arguments of {spec.name!r}") if kwargs else "{}"
     size = size_of(args_text) + size_of(kwargs_text)
@@ -250,8 +258,21 @@ def submission(
         expiry_ms=int((options.expires_s or 0) * 1000),
         timeout_s=options.timeout_s,
         unique=key,
+        after=options.after,
+        takes=options.takes,
         digest=_digest(spec.name, args_text, kwargs_text, options) if key else "",
     )
+
+
+def _check_parents(after: Sequence[str], task_id: str) -> None:
+    for parent in after:
+        if queue_of(parent) != queue_of(task_id):
+            raise ConfigError(
+                f"task {parent} is in queue {queue_of(parent)!r}: a task waits only for tasks of "
+                f"its own queue, {queue_of(task_id)!r}"
+            )
+        if "," in parent:
+            raise ConfigError(f"after: {parent!r} is not a task id")
 
 
 def _digest(name: str, args: str, kwargs: str, options: Options) -> str:

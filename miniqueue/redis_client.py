@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from miniqueue.errors import BackendUnavailable, ConfigError
-from miniqueue.protocol.operations import Call, script
+from miniqueue.protocol.calls import Call, script
 from miniqueue.settings import Settings
 
 __all__ = ["AsyncClient", "Client", "connect", "connect_async"]

@@ -17,7 +17,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_args, overload
 
 from miniqueue.context import Context
 from miniqueue.errors import ConfigError, PayloadError, UnknownFunction
@@ -36,12 +36,19 @@ __all__ = [
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Takes = Literal["nothing", "result", "results"]
+TAKES: tuple[Takes, ...] = get_args(Takes)
+MOST_PARENTS = 1000
 BUILT_IN = "miniqueue.functions."
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a task travels and runs. None means: as the settings say. Seconds are floats."""
+    """How a task travels and runs. None means: as the settings say. Seconds are floats.
+
+    `after` are ids of tasks of the same queue that must succeed first; with `takes="result"` the
+    function's first argument is the result of the one task, with "results" the list of all.
+    """
 
     queue: str | None = None
     priority: Priority = "normal"
@@ -52,6 +59,8 @@ class Options:
     backoff_s: float = 1.0
     backoff_cap_s: float = 300.0
     idempotency_key: str | None = None
+    after: tuple[str, ...] = ()
+    takes: Takes = "nothing"
 
     def __post_init__(self) -> None:
         if self.queue is not None:
@@ -66,6 +75,16 @@ class Options:
         _bounded("timeout_s", self.timeout_s, 0.001, 604_800)
         _bounded("backoff_s", self.backoff_s, 0, 86_400)
         _bounded("backoff_cap_s", self.backoff_cap_s, 0, 604_800)
+        if self.after and self.delay_s:
+            raise ConfigError("a task that waits for others has no delay_s: it starts after them")
+        if len(self.after) > MOST_PARENTS:
+            raise ConfigError(
+                f"after names {len(self.after):,} tasks, the limit is {MOST_PARENTS:,}"
+            )
+        if self.takes not in TAKES:
+            raise ConfigError(f"takes={self.takes!r}: say one of {', '.join(TAKES)}")
+        if self.takes == "result" and len(self.after) != 1:
+            raise ConfigError('takes="result" needs one task in after; "results" takes a list')
         if self.idempotency_key is not None and not 1 <= len(self.idempotency_key) <= 200:
             raise ConfigError("idempotency_key: use 1 to 200 characters")
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from miniqueue.registry import Options
+from miniqueue.registry import Options, Takes
 from miniqueue.task import Priority
 
 __all__ = ["Accepted", "AcceptedMany", "ManyTasksIn", "Problem", "TaskIn"]
@@ -37,13 +37,15 @@ class TaskIn(BaseModel):
     timeout_s: Annotated[float, Field(ge=0.001, le=604_800, allow_inf_nan=False)] | None = None
     expires_s: Annotated[float, Field(ge=0.001, le=31_536_000, allow_inf_nan=False)] | None = None
 
+    after: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=1000)] = []
+    takes: Takes = "nothing"
+
     def changes(self) -> dict[str, Any]:
         """The options that this body sets."""
-        return {
-            n: getattr(self, n)
-            for n in self.model_fields_set & OPTIONS
-            if getattr(self, n) is not None
-        }
+        told = {n: getattr(self, n) for n in self.model_fields_set & OPTIONS}
+        if "after" in told:
+            told["after"] = tuple(self.after)
+        return {name: value for name, value in told.items() if value is not None}
 
 
 OPTIONS = set(Options.__slots__) & set(TaskIn.model_fields)

@@ -149,6 +149,7 @@ class Task:
     started_ms: int | None
     run_ms: float | None
     finished_ms: int | None
+    after: list[str]
     worker: str | None
     lost_worker: str | None
     lost_ms: int | None
@@ -179,6 +180,7 @@ class Task:
             started_ms=to_int(h.get("started_ms")),
             run_ms=to_float(h.get("run_ms")),
             finished_ms=to_int(h.get("finished_ms")),
+            after=_as(list, decode(h.get("after"), [])),
             worker=h.get("worker"),
             lost_worker=h.get("lost_worker"),
             lost_ms=to_int(h.get("lost_ms")),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from miniqueue.protocol.operations import pairs
+from miniqueue.protocol.calls import pairs
 from miniqueue.task import Task
 
 __all__ = ["Event", "Mark", "Page", "QueueInfo", "WorkerInfo"]
@@ -53,6 +53,7 @@ class QueueInfo:
     paused: bool
     ready: dict[str, int]
     scheduled: int
+    deferred: int
     running: int
     failed: int
     finished: int

@@ -23,7 +23,7 @@ from miniqueue.errors import BackendUnavailable, ConfigError, MiniQueueError
 from miniqueue.lane import Lane, Shared
 from miniqueue.outcome import Run
 from miniqueue.pace import Pace
-from miniqueue.protocol.operations import Call
+from miniqueue.protocol.calls import Call
 from miniqueue.queue import Queue
 from miniqueue.registry import Registry, default_registry, load_modules
 from miniqueue.settings import Settings
@@ -96,7 +96,7 @@ class Worker:
         """Announce the functions and give a first sign of life; waits for Redis."""
         while not self._shared.stopping.is_set():
             try:
-                self._client.run_many(self._protocol.announce(self._shared.registry.specs()))
+                self._client.run_many(self._announcement())
                 self.beat()
                 return
             except BackendUnavailable as away:
@@ -147,18 +147,20 @@ class Worker:
 
     def beat(self) -> None:
         """Renew the leases, look after the queue, give a sign of life: one round trip."""
+        sent, specs = time.monotonic(), self._shared.registry.specs()
         runs = [lane.current for lane in self.lanes]
         held = [pair for lane in self.lanes for pair in lane.held()]
         calls: list[Call[Any]] = [Call("TIME", (), (), milliseconds), self._protocol.extend(held)]
         calls += self._maintenance()
         beat_ms = self._now_ms()
         self._started_ms = self._started_ms or beat_ms
-        calls += self._protocol.beat(self.id, beat_ms, self._about(runs))
-        calls.append(Call("EXISTS", (self._protocol.shared.functions,), (), bool))
+        calls += self._protocol.roster.beat(self.id, beat_ms, self._about(runs))
+        calls.append(self._protocol.roster.knows(next(iter(specs), "")))
         now_ms, fates, *_, announced = self._client.run_many(calls)
-        if not announced:  # a Redis that came back empty
-            self._client.run_many(self._protocol.announce(self._shared.registry.specs()))
         self._clock = (now_ms, time.monotonic())
+        self._shared.renewed = sent
+        if specs and not announced:  # a Redis that came back empty
+            self._client.run_many(self._announcement())
         told = dict(zip(held, fates, strict=True))
         for lane, run in zip(self.lanes, runs, strict=True):
             self._tell(lane, run, told)
@@ -176,8 +178,13 @@ class Worker:
             )
             lane.executor.interrupt(run, "lost")
 
+    def _announcement(self) -> list[Call[Any]]:
+        roster = self._protocol.roster
+        return [roster.register(self._queue.name), *roster.announce(self._shared.registry.specs())]
+
     def _maintenance(self) -> list[Call[Any]]:
-        return [self._protocol.promote(), self._protocol.reclaim(), self._protocol.forget()]
+        p = self._protocol
+        return [p.promote(), p.reclaim(), p.advance(), p.forget()]
 
     def _about(self, runs: list[Run | None]) -> dict[str, str | int | float]:
         return {
@@ -206,7 +213,7 @@ class Worker:
 
     def _leave(self) -> None:
         self._shared.loop.close()
-        self._safely(lambda: self._client.run_many(self._protocol.leave(self.id)))
+        self._safely(lambda: self._client.run_many(self._protocol.roster.leave(self.id)))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

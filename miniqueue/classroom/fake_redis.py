@@ -9,7 +9,7 @@ import sys
 
 from fakeredis import FakeRedis, TcpFakeServer
 
-from miniqueue.protocol.operations import script, scripts
+from miniqueue.protocol.calls import script, scripts
 
 
 def main() -> None:

@@ -154,7 +154,7 @@ def measure(
     workers = sum(worker.running for worker in stack.workers)
     bodies = workload.calls(workers)
     queue = f"/queues/{stack.queue.name}"
-    stack.queue.client.run(stack.queue.protocol.register())
+    stack.queue.client.run(stack.queue.protocol.roster.register(stack.queue.name))
     stack.http.post(f"{queue}/pause").raise_for_status()
     try:
         before = _ended(stack)

@@ -1,11 +1,13 @@
 """Renew: run notebooks top to bottom and store what came out, ready to be committed.
 
     python -m miniqueue.classroom.renew notebooks/*.ipynb
+    python -m miniqueue.classroom.renew --links notebooks/*.ipynb     (after an edit of the package)
 
 Each runs in a fresh kernel. What a machine or a moment would leave in the file (kernel names, time
 stamps, widget state) is taken out; links to lines of code are pointed at where the code is now;
-the last figure becomes the thumbnail notebooks/img/NAME.png. A notebook that fails is left as it
-was. Leaves out: judging the outputs, which tests/notebooks and nbval do.
+the last figure becomes the thumbnail notebooks/img/NAME.png. A notebook that fails keeps what it
+had. With --links nothing is run: the links are all that is renewed. Leaves out: judging the
+outputs, which tests/notebooks and nbval do.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from PIL import Image
 
-__all__ = ["lines_of", "point_links", "renew"]
+__all__ = ["lines_of", "point_links", "renew", "renew_links"]
 
 CELL_S = 120  # the longest that one cell may run
 WIDTH = 720  # of a thumbnail, in pixels
@@ -42,12 +44,14 @@ METADATA = {
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Run notebooks and store their outputs.")
     parser.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK.ipynb")
-    for path in parser.parse_args(argv).notebooks:
+    parser.add_argument("--links", action="store_true", help="renew the links to code, run nothing")
+    args = parser.parse_args(argv)
+    for path in args.notebooks:
         began = time.monotonic()
         try:
-            renew(path)
+            (renew_links if args.links else renew)(path)
         except (OSError, LookupError, CellExecutionError) as error:
-            print(f"renew: {path} is left as it was: {error}", file=sys.stderr)
+            print(f"renew: {path} keeps its outputs: {error}", file=sys.stderr)
             return 1
         print(f"{path}: {time.monotonic() - began:.0f} s", flush=True)
     return 0
@@ -59,10 +63,8 @@ def renew(path: Path) -> None:
     Raises CellExecutionError for a cell that fails (unless it is tagged raises-exception) and
     LookupError for a link to code that is not there.
     """
+    renew_links(path)
     notebook = NB.read(path, as_version=4)
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = point_links(cell.source, path.parent)
     NotebookClient(
         notebook,
         timeout=CELL_S,
@@ -73,6 +75,15 @@ def renew(path: Path) -> None:
     _normalise(notebook)
     if (png := _last_figure(notebook)) is not None:
         _thumbnail(png, path.parent / "img" / f"{path.stem}.png")
+    NB.write(notebook, path)
+
+
+def renew_links(path: Path) -> None:
+    """Point the links of one notebook at where the code is now. Raises LookupError."""
+    notebook = NB.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = point_links(cell.source, path.parent)
     NB.write(notebook, path)
 
 

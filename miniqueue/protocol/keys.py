@@ -7,12 +7,15 @@ queue live on one node of a Redis Cluster, so one script may touch them together
 |---|---|---|
 | M:ready:high, M:ready:normal, M:ready:low | LIST | ids that may start, the next one at the left |
 | M:scheduled | ZSET | ids by the time they are due, ms |
+| M:deferred | ZSET | ids of tasks that wait for others, by the time they were sent, ms |
 | M:running | ZSET | ids by the deadline of their lease, ms; the only index of running tasks |
 | M:failed | ZSET | ids by the time they are forgotten, ms (the dead-letter set) |
 | M:finished | ZSET | ids of succeeded and cancelled tasks by the time they are forgotten, ms |
 | M:task:ID | HASH | the task: name, args, state, attempt, result, … |
 | M:logs:ID | LIST | log lines of a task, capped |
 | M:done:ID | LIST | tokens for clients that wait for the task, short-lived |
+| M:children:ID | LIST | ids of the tasks that wait for a task |
+| M:ended | LIST | ids of ended tasks whose children are still to be told |
 | M:stats | HASH | counters by verb |
 | M:events | STREAM | what happened, capped: verb, tasks, worker |
 | M:unique:KEY | STRING | idempotency key: task id and digest of its body, with a TTL |
@@ -50,6 +53,8 @@ class QueueKeys:
         object.__setattr__(self, "prefix", prefix)
         for name in (
             "scheduled",
+            "deferred",
+            "ended",
             "running",
             "failed",
             "finished",
@@ -63,6 +68,8 @@ class QueueKeys:
 
     ready: tuple[str, ...] = field(init=False)
     scheduled: str = field(init=False)
+    deferred: str = field(init=False)
+    ended: str = field(init=False)
     running: str = field(init=False)
     failed: str = field(init=False)
     finished: str = field(init=False)
@@ -79,6 +86,9 @@ class QueueKeys:
 
     def done(self, task_id: str) -> str:
         return f"{self.prefix}done:{task_id}"
+
+    def children(self, task_id: str) -> str:
+        return f"{self.prefix}children:{task_id}"
 
     def unique(self, key: str) -> str:
         return f"{self.prefix}unique:{key}"

@@ -1,66 +1,21 @@
-"""One typed function an operation. Each builds a Call and does no I/O.
-
-A Call is what h11 is to HTTP: a description that the synchronous client, the asynchronous client,
-a test or the explorer carries out. Names in lower case are our scripts (lua/NAME.lua), names in
-upper case are plain Redis commands. Replies are strings (the clients decode them).
-"""
+"""One typed function an operation. Each builds a Call (calls.py) and does no I/O."""
 
 from __future__ import annotations
 
-import functools
-import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib import resources
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from miniqueue.errors import InvalidTransition, QueueFull, TaskExists, TaskNotFound
-from miniqueue.protocol.keys import QueueKeys, SharedKeys
+from miniqueue.errors import InvalidTransition, PayloadError, QueueFull, TaskExists, TaskNotFound
+from miniqueue.protocol.calls import Call, pairs
+from miniqueue.protocol.keys import QueueKeys
 from miniqueue.protocol.records import Claimed, Claims, Completion, Failure, Submission
-from miniqueue.registry import Spec
+from miniqueue.protocol.roster import Roster
 from miniqueue.settings import Settings
-from miniqueue.task import Task, to_float, to_int
+from miniqueue.task import Task, decode, to_float, to_int
 
-__all__ = ["Call", "Protocol", "pairs", "script", "scripts", "sha"]
+__all__ = ["Protocol"]
 
-T = TypeVar("T")
 AT_ONCE = 100  # what promote and reclaim move in one call, at the most
-GONE_S = 60  # a worker that has not beaten for so long is no longer listed
-
-
-@dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
-    """One round trip to Redis: `name`, the keys, the arguments, and how to read the reply."""
-
-    name: str
-    keys: Sequence[str]
-    args: Sequence[str | int | float]
-    parse: Callable[[Any], T]
-
-    @property
-    def command(self) -> tuple[str | int | float, ...]:
-        """The words to send."""
-        if self.name.isupper():
-            return (self.name, *self.keys, *self.args)
-        return ("EVALSHA", sha(self.name), len(self.keys), *self.keys, *self.args)
-
-
-@functools.cache
-def script(name: str) -> str:
-    """The Lua text of an operation."""
-    return (resources.files(__package__) / "lua" / f"{name}.lua").read_text()
-
-
-def scripts() -> list[str]:
-    """The names of all scripts."""
-    files = (resources.files(__package__) / "lua").iterdir()
-    return sorted(file.name.removesuffix(".lua") for file in files if file.name.endswith(".lua"))
-
-
-@functools.cache
-def sha(name: str) -> str:
-    """The name under which Redis knows a script: the SHA-1 of its text."""
-    return hashlib.sha1(script(name).encode(), usedforsecurity=False).hexdigest()
 
 
 class Protocol:
@@ -69,7 +24,7 @@ class Protocol:
     def __init__(self, settings: Settings, queue: str) -> None:
         self.queue = queue
         self.keys = QueueKeys(settings.namespace, queue)
-        self.shared = SharedKeys(settings.namespace)
+        self.roster = Roster(settings.namespace)
         self._settings = settings
         self._keep_ms = int(settings.keep_s * 1000)
         self._keep_failed_ms = int(settings.keep_failed_s * 1000)
@@ -77,7 +32,10 @@ class Protocol:
     # -- clients ---------------------------------------------------------------------------------
 
     def enqueue(self, submissions: Sequence[Submission]) -> Call[list[str]]:
-        """Accept all of them or none; gives the ids. Raises QueueFull, TaskExists."""
+        """Accept all of them or none; gives the ids.
+
+        Raises QueueFull, TaskExists, and PayloadError for a task to wait for that is not there.
+        """
         k, s = self.keys, self._settings
         args: list[str | int | float] = [k.prefix, s.max_queued, s.events_kept, self._keep_ms]
         for submission in submissions:
@@ -88,11 +46,14 @@ class Protocol:
                 raise QueueFull(self.queue, reply[1], s.max_queued)
             if reply[0] == "exists":
                 raise TaskExists(reply[1])
+            if reply[0] == "parent":
+                raise PayloadError(f"after: no task has the id {reply[1]!r}")
             if reply[0] == "conflict":
                 raise TaskExists(reply[2], reply[1])
             return reply[2] or [submission.id for submission in submissions]
 
-        return Call("enqueue", (*k.ready, k.scheduled, k.events, k.wake, k.stats), args, parse)
+        keys = (*k.ready, k.scheduled, k.deferred, k.events, k.wake, k.stats, k.ended)
+        return Call("enqueue", keys, args, parse)
 
     def get(self, task_id: str) -> Call[Task]:
         """Read one task. Raises TaskNotFound."""
@@ -116,7 +77,7 @@ class Protocol:
     def cancel(self, task_id: str, reason: str = "cancelled by request") -> Call[str]:
         """Cancel; gives the state it was in. Raises TaskNotFound, InvalidTransition."""
         k = self.keys
-        keys = (k.scheduled, k.finished, k.events, k.stats, *k.ready)
+        keys = (k.scheduled, k.finished, k.events, k.stats, *k.ready, k.deferred)
         args = (k.prefix, task_id, self._keep_ms, self._settings.events_kept, reason)
 
         def parse(state: str | None) -> str:
@@ -152,26 +113,6 @@ class Protocol:
         """Allow claims again; False where it was not paused."""
         k = self.keys
         return Call("resume", (k.paused, k.events, k.wake), (self._settings.events_kept,), bool)
-
-    def register(self) -> Call[int]:
-        """Put the queue's name among the known ones."""
-        return Call("SADD", (self.shared.queues,), (self.queue,), int)
-
-    def spec(self, name: str) -> Call[Spec | None]:
-        """What workers announced of a function that this process has not imported."""
-
-        def parse(reply: Any) -> Spec | None:
-            return None if reply is None else Spec.from_json(name, reply)
-
-        return Call("HGET", (self.shared.functions,), (name,), parse)
-
-    def specs(self) -> Call[dict[str, Spec]]:
-        """All announced functions."""
-
-        def parse(reply: Any) -> dict[str, Spec]:
-            return {name: Spec.from_json(name, text) for name, text in sorted(pairs(reply).items())}
-
-        return Call("HGETALL", (self.shared.functions,), (), parse)
 
     # -- workers ---------------------------------------------------------------------------------
 
@@ -240,36 +181,6 @@ class Protocol:
         """Block until a hint comes that there may be work, at most `timeout_s`."""
         return Call("BLPOP", (self.keys.wake,), (timeout_s,), _same)
 
-    def announce(self, specs: Mapping[str, Spec]) -> list[Call[Any]]:
-        """Tell clients which functions a worker runs.
-
-        Forgotten a week after the last worker started.
-        """
-        words = [word for name, spec in specs.items() for word in (name, spec.to_json())]
-        functions = self.shared.functions
-        told: list[Call[Any]] = [Call("HSET", (functions,), words, int)] if words else []
-        return [self.register(), *told, Call("EXPIRE", (functions,), (7 * 86_400,), int)]
-
-    def beat(
-        self, worker: str, now_ms: int, about: Mapping[str, str | int | float]
-    ) -> list[Call[Any]]:
-        """A worker's sign of life; it is taken for gone after three missed ones."""
-        key = self.shared.worker(worker)
-        words = [word for pair in about.items() for word in pair]
-        return [
-            Call("ZADD", (self.shared.workers,), (now_ms, worker), int),
-            Call("HSET", (key,), (*words, "beat_ms", now_ms), int),
-            Call("EXPIRE", (key,), (GONE_S,), int),
-            Call("ZREMRANGEBYSCORE", (self.shared.workers,), ("-inf", now_ms - 1000 * GONE_S), int),
-        ]
-
-    def leave(self, worker: str) -> list[Call[Any]]:
-        """A worker that stops is no longer listed."""
-        return [
-            Call("ZREM", (self.shared.workers,), (worker,), int),
-            Call("DEL", (self.shared.worker(worker),), (), int),
-        ]
-
     # -- maintenance, by every worker ------------------------------------------------------------
 
     def promote(self) -> Call[int]:
@@ -285,16 +196,26 @@ class Protocol:
         args = (k.prefix, AT_ONCE, self._keep_failed_ms, self._settings.events_kept)
         return Call("reclaim", keys, args, int)
 
+    def advance(self) -> Call[int]:
+        """Children of ended tasks are told; gives how many, AT_ONCE at the most."""
+        k = self.keys
+        keys = (k.ended, k.deferred, k.failed, k.events, k.wake, k.stats, *k.ready)
+        args = (k.prefix, AT_ONCE, self._keep_failed_ms, self._settings.events_kept)
+        return Call("advance", keys, args, int)
+
+    def inputs(self, task_id: str) -> Call[list[str]]:
+        """The results (JSON texts) of the tasks that this one has waited for, in their order."""
+
+        def parse(reply: Any) -> list[str]:
+            fields = pairs(reply)
+            parents = decode(fields.get("after"), [])
+            return [fields.get(f"input:{parent}", "null") for parent in parents]
+
+        return Call("HGETALL", (self.keys.task(task_id),), (), parse)
+
     def forget(self) -> Call[int]:
         """Ids of tasks that Redis has forgotten leave the finished and failed sets."""
         return Call("forget", (self.keys.finished, self.keys.failed), (10 * AT_ONCE,), int)
-
-
-def pairs(reply: Any) -> Mapping[str, str]:
-    """A hash as Redis replies it: a mapping, or a flat list from inside a pipeline."""
-    if isinstance(reply, Mapping):
-        return reply
-    return dict(zip(reply[::2], reply[1::2], strict=True))
 
 
 def _same(reply: Any) -> Any:
@@ -314,6 +235,7 @@ def _claimed(
     most: str | None,
     released: str | None,
     timeout_s: str | None,
+    takes: str | None,
 ) -> Claimed:
     limits = (to_int(most) or 1, to_int(released) or 0, to_float(timeout_s))
-    return Claimed(task_id, attempt, name, args or "[]", kwargs, *limits)
+    return Claimed(task_id, attempt, name, args or "[]", kwargs, *limits, takes or "")

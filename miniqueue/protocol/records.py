@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from miniqueue.task import encode_json
+
 __all__ = ["Claimed", "Claims", "Completion", "Failure", "Submission"]
 
 
@@ -22,6 +24,8 @@ class Submission:
     timeout_s: float | None = None
     unique: str = ""
     digest: str = ""
+    after: tuple[str, ...] = ()
+    takes: str = "nothing"
 
     def words(self) -> list[str | int | float]:
         """Its arguments for enqueue.lua; what has its default is not stored."""
@@ -39,8 +43,12 @@ class Submission:
             stored += ["priority", self.priority]
         if self.timeout_s is not None:
             stored += ["timeout_s", self.timeout_s]
+        if self.after:
+            stored += ["after", encode_json(list(self.after))]
+        if self.takes != "nothing":
+            stored += ["takes", self.takes]
         head = (self.id, self.priority, self.delay_ms, self.expiry_ms, self.unique, self.digest)
-        return [*head, len(stored), *stored]
+        return [*head, ",".join(self.after), len(stored), *stored]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,7 @@ class Claimed:
     max_attempts: int
     released: int
     timeout_s: float | None
+    takes: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ class Server:
 
     def answers(self) -> bool:
         try:
-            return self.queue.client.run(self.queue.protocol.register()) >= 0
+            return self.queue.client.run(self.queue.protocol.roster.register(self.queue.name)) >= 0
         except BackendUnavailable:
             return False
 

@@ -243,7 +243,7 @@ def test_links_to_code_point_at_its_lines(path: Path) -> None:
     for match in LINK.finditer("\n".join(prose(path))):
         first, last = lines_of(FOLDER / match["path"], match["name"])
         assert match[0].endswith(f"#L{first}-L{last})"), (
-            "run `make notebooks`, or renew.point_links"
+            "run python -m miniqueue.classroom.renew --links notebooks/*.ipynb"
         )
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from miniqueue.api import app
 from miniqueue.cli import build_parser
-from miniqueue.protocol.operations import scripts
+from miniqueue.protocol.calls import scripts
 from miniqueue.registry import Options
 from miniqueue.settings import Settings, variable
 from miniqueue.task import TaskState

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from miniqueue.inspector import Inspector
-from miniqueue.protocol.operations import Call, T
+from miniqueue.protocol.calls import Call, T
 from miniqueue.protocol.records import Completion, Failure, Submission
 from miniqueue.queue import Queue
 from miniqueue.redis_client import Client
@@ -32,40 +32,41 @@ def about(ms: float) -> Any:
 
 
 def snapshot(client: Client, queue: Queue) -> Snapshot:
-    """Every structure of the queue as plain data, by a readable path."""
+    """Every structure of the queue as plain data, by a readable path; also those made later."""
     raw, keys = client.raw, queue.protocol.keys
-    found: Snapshot = {
-        "wake": raw.llen(keys.wake),
-        "paused": bool(raw.exists(keys.paused)),
-        "events": [dict(fields) for _, fields in raw.xrange(keys.events)],
-    }
-    for priority, key in zip(PRIORITIES, keys.ready, strict=True):
-        found[f"ready:{priority}"] = raw.lrange(key, 0, -1)
-    for name in ("scheduled", "running", "failed", "finished"):
-        for task_id, score in raw.zrange(getattr(keys, name), 0, -1, withscores=True):
-            found[f"{name} {task_id}"] = score
-    for verb, count in raw.hgetall(keys.stats).items():
-        found[f"stats {verb}"] = int(count)
+    found: Snapshot = {"wake": 0, "paused": bool(raw.exists(keys.paused)), "events": []}
+    found |= {f"ready:{priority}": [] for priority in PRIORITIES}
     for key in raw.scan_iter(keys.prefix.replace("{", "\\{") + "*", count=1000):
-        found.update(_loose_key(raw, key, key.removeprefix(keys.prefix)))
+        found |= _read(raw, key, key.removeprefix(keys.prefix))
     return found
 
 
-def _loose_key(raw: Any, key: str, name: str) -> Snapshot:
-    """The keys of single tasks, and every TTL."""
-    kind, _, task_id = name.partition(":")
-    found: Snapshot = {}
-    ttl = raw.pttl(key)
-    if ttl >= 0:
-        found[f"ttl {kind} {task_id}"] = ttl
-    if kind == "task" and raw.type(key) == "hash":
-        for field, text in raw.hgetall(key).items():
-            found[f"task {task_id} {field}"] = float(text) if field.endswith("_ms") else text
-    elif kind in ("done", "logs"):
-        found[f"{kind} {task_id}"] = raw.lrange(key, 0, -1)
-    elif kind == "unique":
-        found[f"unique {task_id}"] = raw.get(key)
+def _read(raw: Any, key: str, name: str) -> Snapshot:
+    """One key: its content by type, and its TTL. `task:ID` is told as `task ID`."""
+    kind, ttl = raw.type(key), raw.pttl(key)
+    path = name if name.startswith("ready:") else name.replace(":", " ", 1)
+    found: Snapshot = {f"ttl {path}": ttl} if ttl >= 0 else {}
+    if name == "wake":
+        found[path] = raw.llen(key)
+    elif kind == "list":
+        found[path] = raw.lrange(key, 0, -1)
+    elif kind == "stream":
+        found[path] = [dict(fields) for _, fields in raw.xrange(key)]
+    elif kind == "zset":
+        scores = raw.zrange(key, 0, -1, withscores=True)
+        found |= {f"{path} {member}": score for member, score in scores}
+    elif kind == "hash":
+        fields = raw.hgetall(key).items()
+        found |= {f"{path} {field}": _field(name, field, text) for field, text in fields}
+    elif name != "paused":
+        found[path] = raw.get(key)
     return found
+
+
+def _field(name: str, field: str, text: str) -> Any:
+    if name == "stats":
+        return int(text)
+    return float(text) if field.endswith("_ms") else text
 
 
 def differences(before: Snapshot, after: Snapshot) -> Snapshot:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from miniqueue.errors import BackendUnavailable
-from miniqueue.protocol.operations import Call, T
+from miniqueue.protocol.calls import Call, T
 from miniqueue.queue import Queue, TaskHandle
 from miniqueue.redis_client import Client
 from miniqueue.registry import Registry

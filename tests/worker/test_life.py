@@ -7,7 +7,7 @@ import time
 import pytest
 
 from miniqueue.inspector import Inspector
-from miniqueue.protocol.operations import Call
+from miniqueue.protocol.calls import Call
 from miniqueue.queue import Queue
 from miniqueue.registry import Registry, TaskFunction, task
 from miniqueue.views import milliseconds

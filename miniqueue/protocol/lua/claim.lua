@@ -2,7 +2,8 @@
 -- KEYS     1 running  2 scheduled  3 paused  4 finished  5 events  6 wake  7 stats
 --          8, 9, 10 the ready lists in the order in which to try them
 -- ARGV     1 key prefix  2 worker  3 most tasks  4 lease ms  5 events kept  6 keep ms
--- Returns  {now ms, wait ms, {id, attempt, name, args, kwargs, max_attempts, released, timeout_s}, ...}
+-- Returns  {now ms, wait ms, {id, attempt, name, args, kwargs, max_attempts, released, timeout_s,
+--          takes}, ...}
 --          wait ms: where nothing was claimed, the time to the next due task or lease deadline; 1
 --          where only dead ids were found, since there may be more behind them
 -- Cost     2 commands a task, 4 to 9 a call
@@ -11,7 +12,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local reply, leases, told, dead = {now, 0}, {}, {}, 0
 if redis.call('EXISTS', KEYS[3]) == 1 then most = 0 end
-local function expire(id, key, waiting)
+local function expire(id, key, waiting, children)
   local why = '{"type":"Expired","message":"expired: it was not started in time"}'
   redis.call('HSET', key, 'state', 'cancelled', 'finished_ms', now, 'error', why)
   redis.call('PEXPIRE', key, ARGV[6])
@@ -20,18 +21,19 @@ local function expire(id, key, waiting)
   redis.call('XADD', KEYS[5], 'MAXLEN', '~', kept, '*', 'verb', 'cancel', 'tasks', id .. '/0', 'reason', 'expired')
   for _ = 1, math.min(tonumber(waiting) or 0, 100) do redis.call('RPUSH', prefix .. 'done:' .. id, 'cancelled') end
   redis.call('PEXPIRE', prefix .. 'done:' .. id, 10000)
+  if children then redis.call('RPUSH', prefix .. 'ended', id) end
   dead = dead + 1
 end
 for list = 8, 10 do
   for _, id in ipairs(#told < most and redis.call('LPOP', KEYS[list], most - #told) or {}) do
     local key = prefix .. 'task:' .. id
-    local t = redis.pcall('HMGET', key, 'attempt', 'name', 'args', 'kwargs', 'max_attempts', 'released', 'timeout_s', 'expires_ms', 'waiting')
+    local t = redis.pcall('HMGET', key, 'attempt', 'name', 'args', 'kwargs', 'max_attempts', 'released', 'timeout_s', 'expires_ms', 'waiting', 'children', 'takes')
     local attempt = (tonumber(t[1]) or 0) + 1
     if (tonumber(t[8]) or now + 1) <= now then
-      expire(id, key, t[9])
+      expire(id, key, t[9], t[10])
     elseif t[2] then
       redis.call('HSET', key, 'state', 'running', 'attempt', attempt, 'worker', worker)
-      reply[#reply + 1] = {id, attempt, t[2], t[3], t[4], t[5], t[6], t[7]}
+      reply[#reply + 1] = {id, attempt, t[2], t[3], t[4], t[5], t[6], t[7], t[11]}
       leases[#leases + 1], leases[#leases + 2] = now + ARGV[4], id
       told[#told + 1] = id .. '/' .. attempt
     else

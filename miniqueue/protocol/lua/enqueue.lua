@@ -1,40 +1,54 @@
 -- enqueue: accept a batch of tasks, all of them or none.
--- KEYS     1 ready:high  2 ready:normal  3 ready:low  4 scheduled  5 events  6 wake  7 stats
+-- KEYS     1 ready:high  2 ready:normal  3 ready:low  4 scheduled  5 deferred  6 events  7 wake
+--          8 stats  9 ended
 -- ARGV     1 key prefix  2 most tasks that may wait  3 events kept  4 ttl of a unique key, ms
 --          then for each task: id, priority, delay ms, expiry ms or 0, unique key or '', digest,
+--          ids of the tasks it waits for (in Redis, or before it in the batch; joined by commas),
 --          n, and n words for its hash (field, value, ...)
 -- Returns  {'ok', now ms, ids}: ids is empty unless a unique key was known; then an older task's id
 --          stands in the place of the one sent
---          {'full', waiting}, {'exists', id}, {'conflict', key, id}: nothing was written
--- Cost     3 commands a task, 9 a call
+--          {'full', waiting}, {'exists', id}, {'conflict', key, id}, {'parent', id}: nothing was written
+-- Cost     3 commands a task, 4 a parent, 10 a call
 local prefix, most, kept, ttl = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local lists = {high = KEYS[1], normal = KEYS[2], low = KEYS[3]}
-local waiting = redis.call('ZCARD', KEYS[4])
+local waiting = redis.call('ZCARD', KEYS[4]) + redis.call('ZCARD', KEYS[5])
 for i = 1, 3 do waiting = waiting + redis.call('LLEN', KEYS[i]) end
 local fresh, known, taken, ids, at = {}, {}, {}, {}, 5
+local function exists(id) return taken[id] or redis.call('EXISTS', prefix .. 'task:' .. id) == 1 end
 while at <= #ARGV do
-  local id, unique, digest = ARGV[at], ARGV[at + 4], ARGV[at + 5]
+  local id, unique, digest, words = ARGV[at], ARGV[at + 4], ARGV[at + 5], ARGV[at + 7]
   local older = unique ~= '' and (known[unique] or redis.call('GET', prefix .. 'unique:' .. unique))
   if older then
     id = older:sub(#digest + 2)
     if older:sub(1, #digest) ~= digest then return {'conflict', unique, id} end
   else
-    if taken[id] or redis.call('EXISTS', prefix .. 'task:' .. id) == 1 then return {'exists', id} end
-    taken[id] = true
+    if exists(id) then return {'exists', id} end
+    for parent in ARGV[at + 6]:gmatch('[^,]+') do if not exists(parent) then return {'parent', parent} end end
     if unique ~= '' then known[unique] = digest .. ' ' .. id end
-    fresh[#fresh + 1] = at
+    taken[id], fresh[#fresh + 1] = true, at
   end
-  ids[#ids + 1], at = id, at + 7 + ARGV[at + 6]
+  ids[#ids + 1], at = id, at + 8 + words
 end
 if #fresh > 0 and waiting + #fresh > most then return {'full', waiting} end
 local time = redis.call('TIME')
 local now, ready, told = time[1] * 1000 + math.floor(time[2] / 1000), 0, {}
+local function link(parent, id)
+  local key = prefix .. 'task:' .. parent
+  redis.call('RPUSH', prefix .. 'children:' .. parent, id)
+  redis.call('HSET', key, 'children', 1)
+  if redis.call('HEXISTS', key, 'finished_ms') == 1 then redis.call('RPUSH', KEYS[9], parent) end
+end
 for _, i in ipairs(fresh) do
-  local id, delay, expiry, words = ARGV[i], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), ARGV[i + 6]
-  local key, state = prefix .. 'task:' .. id, delay > 0 and 'scheduled' or 'queued'
-  redis.call('HSET', key, 'state', state, 'enqueued_ms', now, unpack(ARGV, i + 7, i + 6 + words))
+  local id, delay, expiry = ARGV[i], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
+  local key, pending, state = prefix .. 'task:' .. id, 0, 'queued'
+  for parent in ARGV[i + 6]:gmatch('[^,]+') do link(parent, id); pending = pending + 1 end
+  if pending > 0 then state = 'deferred' elseif delay > 0 then state = 'scheduled' end
+  redis.call('HSET', key, 'state', state, 'enqueued_ms', now, unpack(ARGV, i + 8, i + 7 + ARGV[i + 7]))
   if expiry > 0 then redis.call('HSET', key, 'expires_ms', now + expiry) end
-  if delay > 0 then
+  if state == 'deferred' then
+    redis.call('HSET', key, 'pending', pending)
+    redis.call('ZADD', KEYS[5], now, id)
+  elseif state == 'scheduled' then
     redis.call('HSET', key, 'due_ms', now + delay)
     redis.call('ZADD', KEYS[4], now + delay, id)
   else
@@ -46,8 +60,8 @@ end
 for unique, value in pairs(known) do redis.call('SET', prefix .. 'unique:' .. unique, value, 'PX', ttl) end
 for i = 1, #told, 100 do
   local tasks = table.concat(told, ' ', i, math.min(i + 99, #told))
-  redis.call('XADD', KEYS[5], 'MAXLEN', '~', kept, '*', 'verb', 'enqueue', 'tasks', tasks)
+  redis.call('XADD', KEYS[6], 'MAXLEN', '~', kept, '*', 'verb', 'enqueue', 'tasks', tasks)
 end
-redis.call('HINCRBY', KEYS[7], 'enqueue', #fresh)
-for _ = 1, math.min(ready, 64 - redis.call('LLEN', KEYS[6])) do redis.call('RPUSH', KEYS[6], 1) end
+redis.call('HINCRBY', KEYS[8], 'enqueue', #fresh)
+for _ = 1, math.min(ready, 64 - redis.call('LLEN', KEYS[7])) do redis.call('RPUSH', KEYS[7], 1) end
 return {'ok', now, #fresh < #ids and ids or {}}

@@ -11,7 +11,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])
 for _, id in ipairs(ids) do
   local key, state = prefix .. 'task:' .. id, 'queued'
-  local t = redis.pcall('HMGET', key, 'attempt', 'max_attempts', 'released', 'priority', 'worker', 'cancel', 'waiting')
+  local t = redis.pcall('HMGET', key, 'attempt', 'max_attempts', 'released', 'priority', 'worker', 'cancel', 'waiting', 'children')
   redis.call('ZREM', KEYS[1], id)
   if t[1] then
     local tries, worker = (tonumber(t[1]) or 0) - (tonumber(t[3]) or 0), t[5] or '?'
@@ -28,6 +28,7 @@ for _, id in ipairs(ids) do
       redis.call('ZADD', state == 'failed' and KEYS[2] or KEYS[9], now + ARGV[3], id)
       for _ = 1, math.min(tonumber(t[7]) or 0, 100) do redis.call('RPUSH', prefix .. 'done:' .. id, state) end
       if t[7] then redis.call('PEXPIRE', prefix .. 'done:' .. id, 10000) end
+      if t[8] then redis.call('RPUSH', prefix .. 'ended', id) end
     end
     redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[4], '*', 'verb', 'reclaim', 'tasks', id .. '/' .. t[1], 'worker', worker, 'state', state)
   end

@@ -11,7 +11,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 for i = 5, #ARGV, 2 do
   local id, attempt, key = ARGV[i], ARGV[i + 1], prefix .. 'task:' .. ARGV[i]
-  local t = redis.pcall('HMGET', key, 'attempt', 'state', 'priority', 'released', 'cancel', 'waiting')
+  local t = redis.pcall('HMGET', key, 'attempt', 'state', 'priority', 'released', 'cancel', 'waiting', 'children')
   local owned = t[1] == attempt and t[2] == 'running'
   reply[#reply + 1] = owned and 1 or 0
   if owned and t[5] then
@@ -21,6 +21,7 @@ for i = 5, #ARGV, 2 do
     redis.call('ZADD', KEYS[8], now + ARGV[4], id)
     for _ = 1, math.min(tonumber(t[6]) or 0, 100) do redis.call('RPUSH', prefix .. 'done:' .. id, 'cancelled') end
     if t[6] then redis.call('PEXPIRE', prefix .. 'done:' .. id, 10000) end
+    if t[7] then redis.call('RPUSH', prefix .. 'ended', id) end
     redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'verb', 'release', 'tasks', id .. '/' .. attempt, 'worker', ARGV[2], 'state', 'cancelled')
   elseif owned then
     redis.call('ZREM', KEYS[1], id)

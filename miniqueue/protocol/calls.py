@@ -1,0 +1,61 @@
+"""A Call is what h11 is to HTTP: a description of one round trip that does no I/O.
+
+The synchronous client, the asynchronous client, a test or the explorer carries it out. Names in
+lower case are our scripts (lua/NAME.lua), names in upper case are plain Redis commands. Replies are
+strings (the clients decode them).
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Generic, TypeVar
+
+__all__ = ["Call", "pairs", "script", "scripts", "sha"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One round trip to Redis: `name`, the keys, the arguments, and how to read the reply."""
+
+    name: str
+    keys: Sequence[str]
+    args: Sequence[str | int | float]
+    parse: Callable[[Any], T]
+
+    @property
+    def command(self) -> tuple[str | int | float, ...]:
+        """The words to send."""
+        if self.name.isupper():
+            return (self.name, *self.keys, *self.args)
+        return ("EVALSHA", sha(self.name), len(self.keys), *self.keys, *self.args)
+
+
+@functools.cache
+def script(name: str) -> str:
+    """The Lua text of an operation."""
+    return (resources.files(__package__) / "lua" / f"{name}.lua").read_text()
+
+
+def scripts() -> list[str]:
+    """The names of all scripts."""
+    files = (resources.files(__package__) / "lua").iterdir()
+    return sorted(file.name.removesuffix(".lua") for file in files if file.name.endswith(".lua"))
+
+
+@functools.cache
+def sha(name: str) -> str:
+    """The name under which Redis knows a script: the SHA-1 of its text."""
+    return hashlib.sha1(script(name).encode(), usedforsecurity=False).hexdigest()
+
+
+def pairs(reply: Any) -> Mapping[str, str]:
+    """A hash as Redis replies it: a mapping, or a flat list from inside a pipeline."""
+    if isinstance(reply, Mapping):
+        return reply
+    return dict(zip(reply[::2], reply[1::2], strict=True))

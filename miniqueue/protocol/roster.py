@@ -1,0 +1,72 @@
+"""The roster: what queues, workers and functions tell of themselves, in keys that all share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from miniqueue.protocol.calls import Call, pairs
+from miniqueue.protocol.keys import SharedKeys
+from miniqueue.registry import Spec
+
+__all__ = ["Roster"]
+
+KNOWN_S = 7 * 86_400  # functions are forgotten so long after the last beat of any worker
+GONE_S = 60  # a worker that has not beaten for so long is no longer listed
+
+
+class Roster:
+    """Plain commands, since these keys lie in other slots of a cluster than a queue's."""
+
+    def __init__(self, namespace: str) -> None:
+        self.keys = SharedKeys(namespace)
+
+    def register(self, queue: str) -> Call[int]:
+        """Put a queue's name among the known ones."""
+        return Call("SADD", (self.keys.queues,), (queue,), int)
+
+    def spec(self, name: str) -> Call[Spec | None]:
+        """What workers announced of a function that this process has not imported."""
+
+        def parse(reply: Any) -> Spec | None:
+            return None if reply is None else Spec.from_json(name, reply)
+
+        return Call("HGET", (self.keys.functions,), (name,), parse)
+
+    def specs(self) -> Call[dict[str, Spec]]:
+        """All announced functions."""
+
+        def parse(reply: Any) -> dict[str, Spec]:
+            return {name: Spec.from_json(name, text) for name, text in sorted(pairs(reply).items())}
+
+        return Call("HGETALL", (self.keys.functions,), (), parse)
+
+    def announce(self, specs: Mapping[str, Spec]) -> list[Call[Any]]:
+        """Tell clients which functions a worker runs."""
+        words = [word for name, spec in specs.items() for word in (name, spec.to_json())]
+        return [Call("HSET", (self.keys.functions,), words, int)] if words else []
+
+    def knows(self, name: str) -> Call[bool]:
+        """Whether a function is announced."""
+        return Call("HEXISTS", (self.keys.functions,), (name,), bool)
+
+    def beat(
+        self, worker: str, now_ms: int, about: Mapping[str, str | int | float]
+    ) -> list[Call[Any]]:
+        """A worker's sign of life; announced functions live as long as any worker beats."""
+        key = self.keys.worker(worker)
+        words = [word for pair in about.items() for word in pair]
+        return [
+            Call("ZADD", (self.keys.workers,), (now_ms, worker), int),
+            Call("HSET", (key,), (*words, "beat_ms", now_ms), int),
+            Call("EXPIRE", (key,), (GONE_S,), int),
+            Call("EXPIRE", (self.keys.functions,), (KNOWN_S,), int),
+            Call("ZREMRANGEBYSCORE", (self.keys.workers,), ("-inf", now_ms - 1000 * GONE_S), int),
+        ]
+
+    def leave(self, worker: str) -> list[Call[Any]]:
+        """A worker that stops is no longer listed."""
+        return [
+            Call("ZREM", (self.keys.workers,), (worker,), int),
+            Call("DEL", (self.keys.worker(worker),), (), int),
+        ]
