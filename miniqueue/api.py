@@ -24,11 +24,12 @@ from miniqueue.errors import ConfigError, MiniQueueError, PayloadTooLarge, Unkno
 from miniqueue.follow import Follower
 from miniqueue.guard import Guard
 from miniqueue.inspector import Inspector
+from miniqueue.options import changed
 from miniqueue.protocol.operations import Protocol
 from miniqueue.protocol.records import Submission
 from miniqueue.queue import Queue, submission
 from miniqueue.redis_client import connect_async
-from miniqueue.registry import Spec, changed, default_registry, load_modules, nearest
+from miniqueue.registry import Spec, default_registry, load_modules, nearest
 from miniqueue.schemas import Accepted, AcceptedMany, ManyTasksIn, Problem, TaskIn
 from miniqueue.settings import Settings, check_name
 from miniqueue.task import Task, TaskState, new_ids, queue_of

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from miniqueue.errors import BackendUnavailable
-from miniqueue.protocol.calls import Call
+from miniqueue.protocol.calls import Call, entries
 from miniqueue.protocol.keys import QueueKeys
 from miniqueue.redis_client import AsyncClient
 from miniqueue.views import Event, parse_events
@@ -75,7 +75,4 @@ def _last_id(reply: Any) -> str:
 
 
 def _stream(reply: Any) -> list[Event]:
-    if not reply:
-        return []
-    streams = reply.items() if isinstance(reply, dict) else reply
-    return [event for _, entries in streams for event in parse_events(entries)]
+    return parse_events(entries(reply))

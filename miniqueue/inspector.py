@@ -9,26 +9,29 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from miniqueue.checkup import check, read, sets
 from miniqueue.errors import ConfigError, MiniQueueError
 from miniqueue.explain import Facts, explain
 from miniqueue.protocol.calls import Call, pairs
 from miniqueue.protocol.keys import QueueKeys
+from miniqueue.protocol.operations import Protocol
 from miniqueue.queue import Queue
 from miniqueue.registry import Spec
 from miniqueue.task import PRIORITIES, Task, TaskState, queue_of
 from miniqueue.views import (
     Event,
     Page,
+    Piece,
     QueueInfo,
     WorkerInfo,
     milliseconds,
     number,
     parse_events,
+    parse_pieces,
     parse_worker,
-    scores,
 )
 
 __all__ = ["Inspector"]
@@ -36,7 +39,6 @@ __all__ = ["Inspector"]
 PAGE = 100  # ids read in one round trip
 SCAN = 2000  # ids looked at in one call of tasks(), whatever the filter lets through
 EVENT_ID = re.compile(r"[0-9]{1,19}(-[0-9]{1,19})?")
-CHECKED = 100_000  # ids that check() looks at in each structure
 NEAR = 10_000  # how far explain() looks for a task in its list
 
 
@@ -102,7 +104,7 @@ class Inspector:
             Call("EXISTS", (keys.paused,), (), bool),
             Call("HGETALL", (keys.stats,), (), pairs),
             *(Call("LLEN", (key,), (), int) for key in keys.ready),
-            *(Call("ZCARD", (key,), (), int) for key in _sets(keys).values()),
+            *(Call("ZCARD", (key,), (), int) for key in sets(keys).values()),
             *(Call("LINDEX", (key,), (0,), _same) for key in keys.ready),
         ]
         now, paused, stats, *rest = self._client.run_many(calls)
@@ -142,6 +144,13 @@ class Inspector:
         self.task(task_id)
         keys = self._keys(queue_of(task_id))
         return self._client.run(Call("LRANGE", (keys.logs(task_id),), (0, -1), list))
+
+    def output(self, task_id: str, *, after: str = "0", limit: int = 500) -> list[Piece]:
+        """Pieces of output that a task emitted, those after a piece's id. Raises TaskNotFound."""
+        self.task(task_id)
+        protocol = Protocol(self.queue.settings, queue_of(task_id))
+        found = protocol.read_output(task_id, after, block_ms=0, limit=limit)
+        return parse_pieces(self._client.run(found))
 
     def events(
         self, *, after: str | None = None, limit: int = 100, queue: str | None = None
@@ -200,27 +209,9 @@ class Inspector:
     def check(self, queue: str | None = None) -> list[str]:
         """Sentences about whatever breaks the rules of the protocol; empty when all is well.
 
-        Each waiting or running task is in exactly the structure that its state names, each ended
-        one in its set, and no task hash is in none. Looks at a still queue: on a busy one a task
-        may move between two reads and be reported.
+        Looks at a still queue: on a busy one a task may move between two reads and be reported.
         """
-        keys = self._keys(queue)
-        now = self._client.run(Call("TIME", (), (), milliseconds))
-        places: dict[str, str] = {}
-        problems: list[str] = []
-        for label, members in self._structures(keys):
-            for at in range(0, len(members), PAGE):
-                part = members[at : at + PAGE]
-                tasks = self._read(keys, [task_id for task_id, _ in part])
-                for (task_id, score), task in zip(part, tasks, strict=True):
-                    if task_id in places:
-                        problems.append(f"{task_id} is in {places[task_id]} and in {label}")
-                    places[task_id] = label
-                    problems += _misplaced(task_id, task, label, score, now)
-        for task_id in self._hashes(keys):
-            if task_id not in places:
-                problems.append(f"{task_id} has a hash and is in no structure")
-        return problems
+        return check(self._client, self._keys(queue))
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -228,34 +219,8 @@ class Inspector:
         name = self.queue.name if queue is None else queue
         return QueueKeys(self.queue.settings.namespace, name)
 
-    def _read(self, keys: QueueKeys, ids: Sequence[str]) -> Iterable[Task | None]:
-        if not ids:
-            return []
-        hashes = self._client.run_many([Call("HGETALL", (keys.task(i),), (), pairs) for i in ids])
-        return [Task.from_hash(i, h) if h else None for i, h in zip(ids, hashes, strict=True)]
-
-    def _structures(self, keys: QueueKeys) -> Iterator[tuple[str, list[tuple[str, float]]]]:
-        for priority, key in zip(PRIORITIES, keys.ready, strict=True):
-            ids = self._client.run(Call("LRANGE", (key,), (0, CHECKED - 1), list))
-            yield f"ready:{priority}", [(i, 0.0) for i in ids]
-        for label, key in _sets(keys).items():
-            yield (
-                label,
-                self._client.run(Call("ZRANGE", (key,), (0, CHECKED - 1, "WITHSCORES"), scores)),
-            )
-
-    def _hashes(self, keys: QueueKeys) -> Iterator[str]:
-        cursor, looked = "0", 0
-        start = keys.task("")
-        pattern = start.replace("[", "\\[").replace("{", "\\{") + "*"
-        while looked < CHECKED:
-            cursor, found = self._client.run(
-                Call("SCAN", (), (cursor, "MATCH", pattern, "COUNT", 1000), list)
-            )
-            yield from (key.removeprefix(start) for key in found)
-            looked += 1000
-            if str(cursor) == "0":
-                return
+    def _read(self, keys: QueueKeys, ids: Sequence[str]) -> list[Task | None]:
+        return read(self._client, keys, ids)
 
 
 def overview(inspector: Inspector) -> str:
@@ -301,16 +266,6 @@ def _sources(
     return [sets[ended]]
 
 
-def _sets(keys: QueueKeys) -> dict[str, str]:
-    return {
-        "scheduled": keys.scheduled,
-        "deferred": keys.deferred,
-        "running": keys.running,
-        "failed": keys.failed,
-        "finished": keys.finished,
-    }
-
-
 def _state(text: str | None) -> TaskState | None:
     if text is not None and text not in list(TaskState):
         raise ConfigError(f"no state is called {text!r}; there are {', '.join(TaskState)}")
@@ -324,18 +279,6 @@ def _cursor(text: str | None, sources: int) -> tuple[int, int]:
     if not (source + offset).isdecimal() or not offset or int(source or sources) >= sources:
         raise ConfigError(f"cursor {text!r} is not one that an earlier page gave")
     return int(source), int(offset)
-
-
-def _misplaced(task_id: str, task: Task | None, label: str, score: float, now: int) -> list[str]:
-    if task is None:
-        forgotten = label in ("failed", "finished") and score <= now
-        return [] if forgotten else [f"{task_id} is in {label} and has no hash"]
-    expected = {
-        TaskState.QUEUED: f"ready:{task.priority}",
-        TaskState.SUCCEEDED: "finished",
-        TaskState.CANCELLED: "finished",
-    }.get(task.state, str(task.state))
-    return [] if label == expected else [f"{task_id} is {task.state} and is in {label}"]
 
 
 def _same(reply: Any) -> Any:

@@ -17,19 +17,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from miniqueue.context import Context
+from miniqueue.desk import context_of
 from miniqueue.errors import BackendUnavailable, PayloadError, PayloadTooLarge
 from miniqueue.executor import Executor, Interrupted, SharedLoop
+from miniqueue.middleware import Middleware
+from miniqueue.options import Handling, Options
 from miniqueue.outcome import Run, completion, failure
 from miniqueue.pace import Pace
 from miniqueue.protocol.calls import Call
-from miniqueue.protocol.records import Claimed, Claims, Completion, Failure
+from miniqueue.protocol.records import Claimed, Claims, Completion, Failure, Note, Postponement
 from miniqueue.queue import Queue
-from miniqueue.registry import Options, Registry
-from miniqueue.task import decode, encode, encode_json, size_of
+from miniqueue.registry import Registry
+from miniqueue.task import decode, encode, size_of
 
 __all__ = ["Lane", "Shared"]
 
+Ended = Completion | Failure | Note | Postponement
 log = logging.getLogger("miniqueue.worker")
 WAITED_FOR = 2  # the fate of a result that was kept and that other tasks wait for
 IDLE_S = 1.0  # R6: the longest that an idle worker waits for a hint
@@ -47,6 +50,7 @@ class Shared:
     stopping: threading.Event = field(default_factory=threading.Event)
     turnstile: threading.Lock = field(default_factory=threading.Lock)
     loop: SharedLoop = field(default_factory=SharedLoop)
+    middlewares: Sequence[Middleware] = ()
     alarm: Callable[[float], None] = lambda at: None  # wake the keeper at this monotonic time
     renewed: float = 0.0  # when the leases were last renewed, monotonic
     claims: int = 0
@@ -60,7 +64,7 @@ class Lane:
         self.shared = shared
         self.executor = Executor(shared.loop)
         self.backlog: deque[tuple[Claimed, Claims, float]] = deque()
-        self.results: deque[Completion | Failure] = deque()
+        self.results: deque[Ended] = deque()
         self.started: deque[tuple[str, int]] = deque()  # interrupted by a stop, to be released
         self.current: Run | None = None
         self._parents_ended = False  # a result went out that other tasks wait for
@@ -169,9 +173,9 @@ class Lane:
         if not self._client.run(self._protocol.wake(wait_s)):
             self._client.run_many([self._protocol.promote(), self._protocol.reclaim()])
 
-    def _reports(self, results: list[Completion | Failure]) -> list[Call[Any]]:
+    def _reports(self, results: list[Ended]) -> list[Call[Any]]:
         completions = [r for r in results if isinstance(r, Completion)]
-        calls: list[Call[Any]] = []
+        calls: list[Call[Any]] = [self._protocol.note(r) for r in results if isinstance(r, Note)]
         if completions:
             complete = self._protocol.complete(self.shared.worker, completions)
             calls.append(self._told(complete, completions))
@@ -179,6 +183,8 @@ class Lane:
             if isinstance(result, Failure):
                 fail = self._protocol.fail(self.shared.worker, result)
                 calls.append(self._told(fail, [result]))
+            elif isinstance(result, Postponement):
+                calls.append(self._protocol.postpone(self.shared.worker, result))
         return calls
 
     def _told(self, call: Call[Any], ended: Sequence[Completion | Failure]) -> Call[Any]:
@@ -213,13 +219,14 @@ class Lane:
         if began - max(received, self.shared.renewed) > self._settings.lease_s:
             return  # this process stood still: the task is not ours any more
         started_ms = claims.now_ms + int((began - received) * 1000)
-        options = self._options(task.name)
-        timeout_s = task.timeout_s or options.timeout_s or self._settings.timeout_s
+        timeout_s = task.timeout_s or self._options(task.name).timeout_s or self._settings.timeout_s
         run = self.current = Run(task, began, started_ms, began + timeout_s)
         if timeout_s < IDLE_S:
             self.shared.alarm(run.deadline)
         try:
             ended = self._end(run)
+            if run.lines:
+                self.results.append(Note(task.id, task.attempt, drain(run.lines)))
             if ended is not None:
                 self.results.append(ended)
         finally:
@@ -227,19 +234,34 @@ class Lane:
         self.shared.done += 1
         self.shared.pace.ran(task.name, time.monotonic() - began)
 
-    def _end(self, run: Run) -> Completion | Failure | None:
+    def _end(self, run: Run) -> Completion | Failure | Postponement | None:
         """The run's outcome; None where the attempt is not ours to end."""
+        ended: Completion | Failure | None = None
         try:
-            return completion(run, self._call(run))
-        except Interrupted as stop:
-            if stop.why == "lost":
-                return None
-            if stop.why == "stop":
-                self.started.append((run.task.id, run.task.attempt))
-                return None
-            return failure(run, stop, self._options(run.task.name))
+            for middleware in self.shared.middlewares:
+                if wait_ms := middleware.before(run):
+                    return Postponement(run.task.id, run.task.attempt, wait_ms, "rate limit")
+            ended = completion(run, self._call(run))
         except BaseException as error:  # also SystemExit: a task does not end its worker
-            return failure(run, error, self._options(run.task.name))
+            ended = self._judge(run, error)
+        for middleware in self.shared.middlewares:
+            self._after(middleware, run, ended)
+        return ended
+
+    def _judge(self, run: Run, error: BaseException) -> Failure | None:
+        if isinstance(error, Interrupted) and error.why in ("lost", "stop"):
+            if error.why == "stop":
+                self.started.append((run.task.id, run.task.attempt))
+            return None
+        name, registry = run.task.name, self.shared.registry
+        handling = registry.get(name).handling if name in registry else Handling()
+        return failure(run, error, self._options(name), handling)
+
+    def _after(self, middleware: Middleware, run: Run, ended: Completion | Failure | None) -> None:
+        try:
+            middleware.after(run, ended)
+        except Exception:  # code of a user's middleware
+            log.exception("%r failed after task %s", middleware, run.task.id)
 
     def _call(self, run: Run) -> str:
         task = run.task
@@ -251,7 +273,9 @@ class Lane:
             args = [self._input(task), *args]
         function.spec.check(args, kwargs)
         if function.wants_context:
-            args, kwargs = function.with_context(self._context(task), args, kwargs)
+            args, kwargs = function.with_context(
+                context_of(self.shared.queue, self.shared.worker, run), args, kwargs
+            )
         value = self.executor.run(run, function, args, kwargs)
         what = f"the result of {task.name!r}"
         result = encode(value, what)
@@ -264,14 +288,6 @@ class Lane:
         """What the tasks before this one have left for it: one result, or the list of all."""
         results = [decode(text) for text in self._client.run(self._protocol.inputs(task.id))]
         return results[0] if task.takes == "result" else results
-
-    def _context(self, task: Claimed) -> Context:
-        def report(kind: str, value: Any) -> None:
-            text = value if kind == "log" else encode_json(value)
-            self._client.run(self._protocol.report(task.id, task.attempt, kind, text))
-
-        worker, queue = self.shared.worker, self.shared.queue.name
-        return Context(task.id, task.name, queue, worker, task.attempt, task.max_attempts, report)
 
     def _options(self, name: str) -> Options:
         registry = self.shared.registry

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 import traceback
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from typing import Any
 
-from miniqueue.errors import Fail, Retry
+from miniqueue.errors import Retry
 from miniqueue.executor import Interrupted
+from miniqueue.options import Handling, Options
 from miniqueue.protocol.records import Claimed, Completion, Failure
-from miniqueue.registry import Options
 from miniqueue.task import backoff, encode_json
 
 __all__ = ["Run", "completion", "failure"]
 
+NO_HANDLING = Handling()
 YEAR_S = 31_536_000.0
+MOST_LINES = 1000  # log lines of a run that wait to be sent
 LATE_S = 1.0  # a run that goes on so long after it was interrupted is told of
 
 
@@ -27,6 +30,19 @@ class Run:
     began: float
     started_ms: int
     deadline: float
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=MOST_LINES))
+    _line: str = ""
+
+    def write(self, text: str) -> None:
+        """Add printed text; whole lines are kept, and what is behind them waits for its end."""
+        *whole, rest = (self._line + text).split("\n")
+        self.lines.extend(line[:1000] for line in whole)
+        self._line = rest[:1000]
+
+    def end_line(self) -> None:
+        """Keep a last line that has no end."""
+        if self._line:
+            self.write("\n")
 
     @property
     def run_ms(self) -> float:
@@ -39,11 +55,16 @@ def completion(run: Run, result: str) -> Completion:
     return Completion(run.task.id, run.task.attempt, result, run.started_ms, run.run_ms)
 
 
-def failure(run: Run, error: BaseException, options: Options) -> Failure:
+def failure(
+    run: Run, error: BaseException, options: Options, handling: Handling = NO_HANDLING
+) -> Failure:
     """A run that raised: tried again while attempts are left, unless it is told not to."""
     task = run.task
     tries = task.attempt - task.released
-    state = "failed" if isinstance(error, Fail) or tries >= task.max_attempts else "scheduled"
+    over = tries >= task.max_attempts or (
+        not isinstance(error, (Retry, Interrupted)) and handling.gives_up(error)
+    )
+    state = "failed" if over else "scheduled"
     kind, message, trace = type(error).__name__, _words(error), ""
     if isinstance(error, Interrupted):
         kind, message = _interrupted(run, error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,16 +16,15 @@ from miniqueue.errors import (
     TaskNotFound,
     UnknownFunction,
 )
+from miniqueue.options import Options, changed
 from miniqueue.protocol.calls import Call
 from miniqueue.protocol.operations import Protocol
 from miniqueue.protocol.records import Submission
 from miniqueue.redis_client import BLOCK_S, Client, connect
 from miniqueue.registry import (
-    Options,
     Registry,
     Spec,
     TaskFunction,
-    changed,
     default_registry,
     nearest,
 )
@@ -42,6 +41,8 @@ from miniqueue.task import (
 )
 
 __all__ = ["Queue", "TaskHandle", "submission"]
+
+STREAM_MS = 500  # how often a reader of output looks whether the task has ended
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,14 @@ class TaskHandle:
         if task.state is TaskState.CANCELLED:
             raise TaskCancelled(self.id, (task.error or {}).get("message", "cancelled"))
         return task.result
+
+    def stream(self, timeout_s: float | None = None) -> Iterator[str]:
+        """The pieces of output that the task emits, as they come, until it has ended.
+
+        A new attempt begins anew unless it goes on from a checkpoint. Raises TimeoutError,
+        TaskNotFound.
+        """
+        return self.queue.stream(self.id, timeout_s)
 
     def cancel(self) -> TaskState:
         """Cancel it; gives the state it was in: a running one ends within about a second."""
@@ -183,6 +192,21 @@ class Queue:
             if left <= 0:
                 raise TimeoutError(f"task {task_id} is {state} after {timeout_s} s")
             self.client.run(protocol.block_for(task_id, max(left, 0.001)))
+
+    def stream(self, task_id: str, timeout_s: float | None = None) -> Iterator[str]:
+        """What TaskHandle.stream gives."""
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        protocol, last = self._protocol_of(task_id), "0"
+        while True:
+            ended = self.get(task_id).state in TERMINAL
+            block_ms = 0 if ended else STREAM_MS
+            pieces = self.client.run(protocol.read_output(task_id, last, block_ms=block_ms))
+            for last, fields in pieces:  # noqa: B007  (the next read goes on after the last one)
+                yield fields.get("piece", "")
+            if ended and not pieces:
+                return
+            if end is not None and time.monotonic() > end:
+                raise TimeoutError(f"task {task_id} still emits after {timeout_s} s")
 
     def cancel(self, task_id: str) -> TaskState:
         """Cancel a waiting task, or ask the worker of a running one; gives the state it was in."""

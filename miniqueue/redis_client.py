@@ -61,6 +61,7 @@ class Client:
 
     def __init__(self, raw: Any) -> None:
         self.raw = raw
+        self._loaded: set[str] = set()
 
     def run(self, call: Call[T]) -> T:
         """One round trip. Raises BackendUnavailable, and whatever the call's parse raises."""
@@ -74,14 +75,16 @@ class Client:
         return call.parse(reply)
 
     def run_many(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        """Several calls in one round trip, in order; not a transaction."""
+        """Several calls in one round trip, in order; not a transaction.
+
+        After a restart of Redis, calls whose script it has forgotten run after the others, once.
+        """
         if len(calls) == 1:
             return [self.run(calls[0])]
         pipe = self.raw.pipeline(transaction=False)
-        for call in calls:
-            pipe.execute_command(*call.command)
+        first = _queue(pipe, calls, self._loaded)
         try:
-            replies = pipe.execute(raise_on_error=False)
+            replies = pipe.execute(raise_on_error=False)[first:]
         except AWAY as error:
             raise BackendUnavailable(str(error)) from None
         return [
@@ -101,6 +104,7 @@ class AsyncClient:
 
     def __init__(self, raw: Any) -> None:
         self.raw = raw
+        self._loaded: set[str] = set()
         self._waiting: list[tuple[Call[Any], asyncio.Future[Any]]] = []
         self._sending: set[asyncio.Task[None]] = set()
 
@@ -143,9 +147,8 @@ class AsyncClient:
 
     async def _exchange(self, calls: list[Call[Any]]) -> list[Any]:
         pipe = self.raw.pipeline(transaction=False)
-        for call in calls:
-            pipe.execute_command(*call.command)
-        replies: list[Any] = await pipe.execute(raise_on_error=False)
+        first = _queue(pipe, calls, self._loaded)
+        replies: list[Any] = (await pipe.execute(raise_on_error=False))[first:]
         for i, reply in enumerate(replies):
             if _unknown(reply):
                 replies[i] = await self.raw.execute_command(*_with_text(calls[i]))
@@ -153,6 +156,20 @@ class AsyncClient:
 
     async def close(self) -> None:
         await self.raw.aclose()
+
+
+def _queue(pipe: Any, calls: Sequence[Call[Any]], loaded: set[str]) -> int:
+    """Put calls into a pipeline, the texts of new scripts before them; gives how many those are.
+
+    An unknown script would run only in a second round trip, after the calls behind it.
+    """
+    new = {call.name for call in calls if not call.name.isupper()} - loaded
+    for name in new:
+        pipe.execute_command("SCRIPT", "LOAD", script(name))
+    for call in calls:
+        pipe.execute_command(*call.command)
+    loaded |= new
+    return len(new)
 
 
 def _with_text(call: Call[Any]) -> tuple[Any, ...]:

@@ -16,16 +16,15 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_args, overload
+from dataclasses import dataclass, field
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from miniqueue.context import Context
 from miniqueue.errors import ConfigError, PayloadError, UnknownFunction
+from miniqueue.options import Handling, Options, changed, split
 from miniqueue.settings import check_name
-from miniqueue.task import PRIORITIES, Priority
 
 __all__ = [
-    "Options",
     "Registry",
     "Spec",
     "TaskFunction",
@@ -36,66 +35,7 @@ __all__ = [
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Takes = Literal["nothing", "result", "results"]
-TAKES: tuple[Takes, ...] = get_args(Takes)
-MOST_PARENTS = 1000
 BUILT_IN = "miniqueue.functions."
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a task travels and runs. None means: as the settings say. Seconds are floats.
-
-    `after` are ids of tasks of the same queue that must succeed first; with `takes="result"` the
-    function's first argument is the result of the one task, with "results" the list of all.
-    """
-
-    queue: str | None = None
-    priority: Priority = "normal"
-    delay_s: float = 0.0
-    expires_s: float | None = None
-    max_attempts: int | None = None
-    timeout_s: float | None = None
-    backoff_s: float = 1.0
-    backoff_cap_s: float = 300.0
-    idempotency_key: str | None = None
-    after: tuple[str, ...] = ()
-    takes: Takes = "nothing"
-
-    def __post_init__(self) -> None:
-        if self.queue is not None:
-            check_name("queue", self.queue)
-        if self.priority not in PRIORITIES:
-            raise ConfigError(f"priority {self.priority!r}: say one of {', '.join(PRIORITIES)}")
-        _bounded("delay_s", self.delay_s, 0, 31_536_000)
-        _bounded("expires_s", self.expires_s, 0.001, 31_536_000)
-        _bounded("max_attempts", self.max_attempts, 1, 1000)
-        if isinstance(self.max_attempts, float):
-            raise ConfigError(f"max_attempts={self.max_attempts} is not a whole number")
-        _bounded("timeout_s", self.timeout_s, 0.001, 604_800)
-        _bounded("backoff_s", self.backoff_s, 0, 86_400)
-        _bounded("backoff_cap_s", self.backoff_cap_s, 0, 604_800)
-        if self.after and self.delay_s:
-            raise ConfigError("a task that waits for others has no delay_s: it starts after them")
-        if len(self.after) > MOST_PARENTS:
-            raise ConfigError(
-                f"after names {len(self.after):,} tasks, the limit is {MOST_PARENTS:,}"
-            )
-        if self.takes not in TAKES:
-            raise ConfigError(f"takes={self.takes!r}: say one of {', '.join(TAKES)}")
-        if self.takes == "result" and len(self.after) != 1:
-            raise ConfigError('takes="result" needs one task in after; "results" takes a list')
-        if self.idempotency_key is not None and not 1 <= len(self.idempotency_key) <= 200:
-            raise ConfigError("idempotency_key: use 1 to 200 characters")
-
-
-def _bounded(name: str, value: float | None, low: float, high: float) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ConfigError(f"{name}={value!r} is not a number")
-    if not low <= value <= high:
-        raise ConfigError(f"{name}={value} is out of bounds: {low:,} to {high:,}")
 
 
 @dataclass(frozen=True)
@@ -156,11 +96,18 @@ class Spec:
 class TaskFunction(Generic[P, R]):
     """A registered function: still callable, and known to the queue by `name`."""
 
-    def __init__(self, function: Callable[P, R], name: str, options: Options) -> None:
+    def __init__(
+        self,
+        function: Callable[P, R],
+        name: str,
+        options: Options,
+        handling: Handling = Handling(),  # noqa: B008  (frozen)
+    ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.name = name
         self._options = options
+        self.handling = handling
         self.is_async = inspect.iscoroutinefunction(function)
         self._context_at, signature = _split_context(_signature(function))
         doc = (inspect.getdoc(function) or "").partition("\n")[0]
@@ -189,7 +136,9 @@ class TaskFunction(Generic[P, R]):
 
     def options(self, **changes: Any) -> TaskFunction[P, R]:
         """The same function with other options for the calls that are sent with it."""
-        return TaskFunction(self.function, self.name, changed(self._options, changes))
+        return TaskFunction(
+            self.function, self.name, changed(self._options, changes), self.handling
+        )
 
 
 class Registry:
@@ -250,15 +199,13 @@ def task(
 ) -> Any:
     """Make a function a task function: `@task` or `@task(max_attempts=3, timeout_s=10)`.
 
-    Takes every field of Options, a `name` (default: the function's own) and a `registry`.
-    Raises ConfigError for an option that does not exist or is out of bounds.
+    Takes every field of Options and of Handling, a `name` (default: the function's own) and a
+    `registry`. Raises ConfigError for an option that does not exist or is out of bounds.
     """
 
     def register(function: Callable[P, R]) -> TaskFunction[P, R]:
         made = TaskFunction(
-            function,
-            check_name("task function", name or function.__name__),
-            changed(Options(), options),
+            function, check_name("task function", name or function.__name__), *split(options)
         )
         registry.add(made)
         return made
@@ -287,16 +234,6 @@ def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
     return tuple(difflib.get_close_matches(name, names, n=3, cutoff=0.5)) or tuple(
         sorted(names)[:3]
     )
-
-
-def changed(options: Options, changes: dict[str, Any]) -> Options:
-    """The options with some changed. Raises ConfigError for one that does not exist."""
-    unknown = sorted(set(changes) - set(Options.__slots__))
-    if unknown:
-        raise ConfigError(
-            f"no option is called {unknown[0]!r}; there are {', '.join(Options.__slots__)}"
-        )
-    return replace(options, **changes)
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from miniqueue.registry import Options, Takes
+from miniqueue.options import Options, Takes
 from miniqueue.task import Priority
 
 __all__ = ["Accepted", "AcceptedMany", "ManyTasksIn", "Problem", "TaskIn"]

@@ -73,6 +73,9 @@ class Settings:
     )
     max_result_bytes: int = _setting(1_048_576, "The largest result of a task.", 16, 1 << 29)
     max_log_lines: int = _setting(200, "Log lines kept with a task, the newest ones.", 1, 10_000)
+    max_pieces: int = _setting(
+        10_000, "Pieces of emitted output kept with a task, the newest ones.", 1, 1_000_000
+    )
     events_kept: int = _setting(
         10_000, "Entries kept in the event stream of a queue.", 100, 10_000_000
     )

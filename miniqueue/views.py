@@ -9,7 +9,7 @@ from typing import Any
 from miniqueue.protocol.calls import pairs
 from miniqueue.task import Task
 
-__all__ = ["Event", "Mark", "Page", "QueueInfo", "WorkerInfo"]
+__all__ = ["Event", "Mark", "Page", "Piece", "QueueInfo", "WorkerInfo"]
 
 ALIVE_S = 5.0  # a worker that has not beaten for so long is late
 
@@ -35,6 +35,15 @@ class Event:
     worker: str = ""
     state: str = ""
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of output that a task has emitted; `id` is where to go on reading."""
+
+    id: str
+    text: str
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +114,11 @@ def parse_worker(worker_id: str, h: Mapping[str, str], now: int) -> WorkerInfo:
 def parse_events(reply: list[Any]) -> list[Event]:
     """Entries of an event stream, as Redis replies them."""
     return [_event(event_id, fields) for event_id, fields in reply]
+
+
+def parse_pieces(found: list[tuple[str, Mapping[str, str]]]) -> list[Piece]:
+    """Entries of an output stream."""
+    return [Piece(i, h.get("piece", ""), int(h.get("attempt", 0))) for i, h in found]
 
 
 def _event(event_id: str, fields: Any) -> Event:

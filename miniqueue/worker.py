@@ -16,14 +16,17 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import miniqueue.functions  # noqa: F401  (registers the built-in task functions)
 from miniqueue.errors import BackendUnavailable, ConfigError, MiniQueueError
-from miniqueue.lane import Lane, Shared
+from miniqueue.lane import Lane, Shared, drain
+from miniqueue.middleware import Capture, Middleware, RateLimit
 from miniqueue.outcome import Run
 from miniqueue.pace import Pace
 from miniqueue.protocol.calls import Call
+from miniqueue.protocol.records import Note
 from miniqueue.queue import Queue
 from miniqueue.registry import Registry, default_registry, load_modules
 from miniqueue.settings import Settings
@@ -46,6 +49,7 @@ class Worker:
         settings: Settings | None = None,
         *,
         name: str | None = None,
+        middlewares: Sequence[Middleware] = (),
     ) -> None:
         self.settings = settings or queue.settings
         self.id = name or f"{socket.gethostname()[:20]}-{os.getpid()}-{os.urandom(2).hex()}"
@@ -54,6 +58,7 @@ class Worker:
         self._protocol = queue.protocol
         pace = Pace(self.settings.prefetch_ms / 1000, self.settings.batch)
         self._shared = Shared(self.id, queue, registry, pace)
+        self._shared.middlewares = [RateLimit(queue, registry), Capture(), *middlewares]
         self._shared.alarm = self._alarm
         self.lanes = [Lane(self._shared) for _ in range(self.settings.concurrency)]
         self._beat_s = min(BEAT_S, self.settings.lease_s / 3)
@@ -96,7 +101,6 @@ class Worker:
         """Announce the functions and give a first sign of life; waits for Redis."""
         while not self._shared.stopping.is_set():
             try:
-                self._client.run_many(self._announcement())
                 self.beat()
                 return
             except BackendUnavailable as away:
@@ -147,23 +151,28 @@ class Worker:
 
     def beat(self) -> None:
         """Renew the leases, look after the queue, give a sign of life: one round trip."""
-        sent, specs = time.monotonic(), self._shared.registry.specs()
+        sent = time.monotonic()
         runs = [lane.current for lane in self.lanes]
         held = [pair for lane in self.lanes for pair in lane.held()]
         calls: list[Call[Any]] = [Call("TIME", (), (), milliseconds), self._protocol.extend(held)]
-        calls += self._maintenance()
         beat_ms = self._now_ms()
         self._started_ms = self._started_ms or beat_ms
         calls += self._protocol.roster.beat(self.id, beat_ms, self._about(runs))
-        calls.append(self._protocol.roster.knows(next(iter(specs), "")))
-        now_ms, fates, *_, announced = self._client.run_many(calls)
+        calls += [*self._maintenance(), *self._notes(runs)]
+        now_ms, fates, unknown, *_ = self._client.run_many(calls)
         self._clock = (now_ms, time.monotonic())
         self._shared.renewed = sent
-        if specs and not announced:  # a Redis that came back empty
+        if unknown:  # the first beat, or a Redis that came back empty
             self._client.run_many(self._announcement())
         told = dict(zip(held, fates, strict=True))
         for lane, run in zip(self.lanes, runs, strict=True):
             self._tell(lane, run, told)
+
+    def _notes(self, runs: Sequence[Run | None]) -> list[Call[Any]]:
+        """What the running tasks have logged since the last beat."""
+        talking = [run for run in runs if run is not None and run.lines]
+        notes = [Note(run.task.id, run.task.attempt, drain(run.lines)) for run in talking]
+        return [self._protocol.note(note) for note in notes if note.lines]
 
     def _tell(self, lane: Lane, run: Run | None, fates: dict[tuple[str, int], int]) -> None:
         lane.drop({pair for pair, fate in fates.items() if fate == 0})
@@ -241,6 +250,7 @@ def serve(settings: Settings, modules: tuple[str, ...], name: str | None = None)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
     worker.lanes[0].executor.catch_signals()
+    Capture.install()
     log.info(
         "worker %s serves queue %r with %d lanes", worker.id, settings.queue, settings.concurrency
     )

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import OptimizeWarning, curve_fit
-from scipy.stats import t as student
+from scipy.special import stdtrit  # Student's t; scipy.stats takes a second to import
 
 from miniqueue.classroom.stack import Stack
 from miniqueue.errors import StackError
@@ -112,7 +112,7 @@ class Fit:
             slopes.append((LAWS[self.law](n, *moved) - self(n)) / step)
         slope = np.array(slopes)
         spread = np.sqrt(np.einsum("in,ij,jn->n", slope, self.covariance, slope).clip(min=0))
-        half = float(student.ppf((1 + confidence) / 2, self.freedom)) * spread
+        half = float(stdtrit(self.freedom, (1 + confidence) / 2)) * spread
         return (self(n) - half).clip(min=0), self(n) + half
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Call", "pairs", "script", "scripts", "sha"]
+__all__ = ["Call", "entries", "pairs", "script", "scripts", "sha"]
 
 T = TypeVar("T")
 
@@ -52,6 +52,14 @@ def scripts() -> list[str]:
 def sha(name: str) -> str:
     """The name under which Redis knows a script: the SHA-1 of its text."""
     return hashlib.sha1(script(name).encode(), usedforsecurity=False).hexdigest()
+
+
+def entries(reply: Any) -> list[tuple[str, Mapping[str, str]]]:
+    """The entries (id, fields) in a reply of XREAD on one stream."""
+    if not reply:
+        return []
+    streams = reply.items() if isinstance(reply, Mapping) else reply
+    return [(entry, pairs(fields)) for _, found in streams for entry, fields in found]
 
 
 def pairs(reply: Any) -> Mapping[str, str]:

@@ -13,6 +13,8 @@ queue live on one node of a Redis Cluster, so one script may touch them together
 | M:finished | ZSET | ids of succeeded and cancelled tasks by the time they are forgotten, ms |
 | M:task:ID | HASH | the task: name, args, state, attempt, result, … |
 | M:logs:ID | LIST | log lines of a task, capped |
+| M:output:ID | STREAM | pieces of output that a task has emitted, capped |
+| M:rate:NAME | STRING | the next start that a function's rate allows, ms, with a TTL |
 | M:done:ID | LIST | tokens for clients that wait for the task, short-lived |
 | M:children:ID | LIST | ids of the tasks that wait for a task |
 | M:ended | LIST | ids of ended tasks whose children are still to be told |
@@ -83,6 +85,12 @@ class QueueKeys:
 
     def logs(self, task_id: str) -> str:
         return f"{self.prefix}logs:{task_id}"
+
+    def output(self, task_id: str) -> str:
+        return f"{self.prefix}output:{task_id}"
+
+    def rate(self, name: str) -> str:
+        return f"{self.prefix}rate:{name}"
 
     def done(self, task_id: str) -> str:
         return f"{self.prefix}done:{task_id}"

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from miniqueue.errors import InvalidTransition, PayloadError, QueueFull, TaskExists, TaskNotFound
-from miniqueue.protocol.calls import Call, pairs
+from miniqueue.protocol.calls import Call, entries, pairs
 from miniqueue.protocol.keys import QueueKeys
-from miniqueue.protocol.records import Claimed, Claims, Completion, Failure, Submission
+from miniqueue.protocol.records import (
+    Claimed,
+    Claims,
+    Completion,
+    Failure,
+    Note,
+    Postponement,
+    Submission,
+)
 from miniqueue.protocol.roster import Roster
 from miniqueue.settings import Settings
 from miniqueue.task import Task, decode, to_float, to_int
 
 __all__ = ["Protocol"]
 
+MOST_ONCE = 100  # keys that one task may ask for with once()
 AT_ONCE = 100  # what promote and reclaim move in one call, at the most
 
 
@@ -150,10 +159,8 @@ class Protocol:
         """End an attempt without a result; 0 where the lease was lost."""
         k = self.keys
         kept = (self._settings.events_kept, self._keep_failed_ms, self._keep_ms)
-        args = (
-            *(k.prefix, worker, f.id, f.attempt, f.state, f.error, f.delay_ms),
-            *(f.started_ms, f.run_ms, f.reason, *kept),
-        )
+        args: list[str | int | float] = [k.prefix, worker, f.id, f.attempt, f.state, f.error]
+        args += [f.delay_ms, f.started_ms, f.run_ms, f.reason, *kept]
         return Call(
             "fail", (k.running, k.scheduled, k.failed, k.finished, k.events, k.stats), args, int
         )
@@ -171,11 +178,55 @@ class Protocol:
         keys = (k.running, k.events, k.wake, k.stats, *k.ready, k.finished)
         return Call("release", keys, args, lambda fates: fates[::-1])
 
-    def report(self, task_id: str, attempt: int, kind: str, value: str) -> Call[bool]:
-        """Progress (JSON) or a log line of a running attempt; False where the lease was lost."""
+    def progress(self, task_id: str, attempt: int, value: str) -> Call[bool]:
+        """How far a running attempt is (JSON); False where the lease was lost."""
+        return self._report(task_id, attempt, "progress", [value])
+
+    def note(self, note: Note) -> Call[bool]:
+        """Log lines of a running attempt; False where the lease was lost."""
+        return self._report(note.id, note.attempt, "log", note.lines)
+
+    def _report(self, task_id: str, attempt: int, kind: str, values: Sequence[str]) -> Call[bool]:
         k, s = self.keys, self._settings
-        args = (attempt, kind, value, s.max_log_lines, self._keep_failed_ms)
+        args: list[str | int | float] = [attempt, kind, values[0], s.max_log_lines]
+        args += [self._keep_failed_ms, *values[1:]]
         return Call("report", (k.task(task_id), k.logs(task_id)), args, bool)
+
+    def emit(self, task_id: str, attempt: int, piece: str) -> Call[bool]:
+        """A piece of output of a running attempt; False where the lease was lost."""
+        k = self.keys
+        args = (attempt, piece, self._settings.max_pieces, self._keep_ms)
+        return Call("emit", (k.task(task_id), k.output(task_id)), args, bool)
+
+    def read_output(
+        self, task_id: str, after: str, *, block_ms: int, limit: int = 500
+    ) -> Call[list[tuple[str, Mapping[str, str]]]]:
+        """Pieces of output after a piece's id; with `block_ms` wait for the first one so long."""
+        block = ("BLOCK", block_ms) if block_ms else ()
+        words = (*block, "COUNT", limit, "STREAMS", self.keys.output(task_id), after)
+        return Call("XREAD", (), words, entries)
+
+    def save(self, task_id: str, attempt: int, checkpoint: str) -> Call[bool]:
+        """A checkpoint (JSON) of a running attempt; False where the lease was lost."""
+        return Call("save", (self.keys.task(task_id),), (attempt, checkpoint), bool)
+
+    def saved(self, task_id: str) -> Call[str | None]:
+        """The last checkpoint (JSON)."""
+        return Call("HGET", (self.keys.task(task_id),), ("checkpoint",), _same)
+
+    def once(self, task_id: str, attempt: int, key: str) -> Call[int]:
+        """1 for the first attempt that asks, 0 for later ones, -1 lease lost, -2 too many keys."""
+        return Call("once", (self.keys.task(task_id),), (attempt, key, MOST_ONCE), int)
+
+    def reserve(self, name: str, interval_ms: float) -> Call[int]:
+        """Take the next start of a rate-limited function; gives the ms until then."""
+        return Call("reserve", (self.keys.rate(name),), (interval_ms,), int)
+
+    def postpone(self, worker: str, p: Postponement) -> Call[int]:
+        """Put off a claimed task; 0 where the lease was lost."""
+        k = self.keys
+        args = (k.prefix, worker, p.id, p.attempt, p.delay_ms, p.reason, self._settings.events_kept)
+        return Call("postpone", (k.running, k.scheduled, k.events, k.stats), args, int)
 
     def wake(self, timeout_s: float) -> Call[Any]:
         """Block until a hint comes that there may be work, at most `timeout_s`."""
@@ -236,6 +287,7 @@ def _claimed(
     released: str | None,
     timeout_s: str | None,
     takes: str | None,
+    slot: str | None,
 ) -> Claimed:
     limits = (to_int(most) or 1, to_int(released) or 0, to_float(timeout_s))
-    return Claimed(task_id, attempt, name, args or "[]", kwargs, *limits, takes or "")
+    return Claimed(task_id, attempt, name, args or "[]", kwargs, *limits, takes or "", slot or "")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from miniqueue.task import encode_json
 
-__all__ = ["Claimed", "Claims", "Completion", "Failure", "Submission"]
+__all__ = ["Claimed", "Claims", "Completion", "Failure", "Note", "Postponement", "Submission"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,7 @@ class Claimed:
     released: int
     timeout_s: float | None
     takes: str = ""
+    slot: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +99,22 @@ class Failure:
     delay_ms: int
     started_ms: int
     run_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Log lines of an attempt on their way in; they go before its end."""
+
+    id: str
+    attempt: int
+    lines: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Postponement:
+    """A task that is put off unstarted, by `delay_ms`."""
+
+    id: str
+    attempt: int
+    delay_ms: int
+    reason: str

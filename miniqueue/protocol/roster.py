@@ -44,21 +44,23 @@ class Roster:
     def announce(self, specs: Mapping[str, Spec]) -> list[Call[Any]]:
         """Tell clients which functions a worker runs."""
         words = [word for name, spec in specs.items() for word in (name, spec.to_json())]
-        return [Call("HSET", (self.keys.functions,), words, int)] if words else []
-
-    def knows(self, name: str) -> Call[bool]:
-        """Whether a function is announced."""
-        return Call("HEXISTS", (self.keys.functions,), (name,), bool)
+        if not words:
+            return []
+        key = (self.keys.functions,)
+        return [Call("HSET", key, words, int), Call("EXPIRE", key, (KNOWN_S,), int)]
 
     def beat(
         self, worker: str, now_ms: int, about: Mapping[str, str | int | float]
     ) -> list[Call[Any]]:
-        """A worker's sign of life; announced functions live as long as any worker beats."""
+        """A worker's sign of life; announced functions live as long as any worker beats.
+
+        The first reply is 0, or more where Redis did not know this worker (any more).
+        """
         key = self.keys.worker(worker)
         words = [word for pair in about.items() for word in pair]
         return [
-            Call("ZADD", (self.keys.workers,), (now_ms, worker), int),
             Call("HSET", (key,), (*words, "beat_ms", now_ms), int),
+            Call("ZADD", (self.keys.workers,), (now_ms, worker), int),
             Call("EXPIRE", (key,), (GONE_S,), int),
             Call("EXPIRE", (self.keys.functions,), (KNOWN_S,), int),
             Call("ZREMRANGEBYSCORE", (self.keys.workers,), ("-inf", now_ms - 1000 * GONE_S), int),

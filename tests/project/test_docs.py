@@ -14,8 +14,8 @@ import pytest
 
 from miniqueue.api import app
 from miniqueue.cli import build_parser
+from miniqueue.options import Options
 from miniqueue.protocol.calls import scripts
-from miniqueue.registry import Options
 from miniqueue.settings import Settings, variable
 from miniqueue.task import TaskState
 

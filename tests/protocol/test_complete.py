@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from miniqueue.protocol.records import Note
 from tests.protocol.bench import Bench, result, snapshot
 
 
@@ -80,7 +81,7 @@ def test_r7_tokens_are_capped(bench: Bench) -> None:
 
 def test_r7_all_that_is_kept_of_an_ended_task_has_a_ttl(any_bench: Bench) -> None:
     any_bench.put("a", "running", at_ms=5000, waiting=1)
-    any_bench.client.run(any_bench.protocol.report("a", 1, "log", "line"))
+    any_bench.client.run(any_bench.protocol.note(Note("a", 1, ["line"])))
     any_bench.run(any_bench.protocol.complete("w", [result("a")]))
     kept = snapshot(any_bench.client, any_bench.queue)
     assert {"ttl task a", "ttl done a", "ttl logs a"} <= kept.keys()

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from miniqueue.context import Context
 from miniqueue.errors import ConfigError, PayloadError, UnknownFunction
-from miniqueue.registry import Options, Registry, Spec, load_modules, nearest, task
+from miniqueue.options import Options
+from miniqueue.registry import Registry, Spec, load_modules, nearest, task
 
 
 def spec_of(function: Any) -> Spec:

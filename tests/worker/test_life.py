@@ -93,18 +93,22 @@ def test_a_beat_renews_what_the_worker_holds(queue: Queue, registry: Registry) -
     assert leases == [about(redis_ms(queue) + 5000)]
 
 
-def test_r11_workers_of_different_functions_all_announce_again(queue: Queue) -> None:
+@pytest.mark.parametrize("shared", [[], ["sample"]], ids=["nothing shared", "built-ins shared"])
+def test_r11_workers_of_different_functions_all_announce_again(
+    queue: Queue, shared: list[str]
+) -> None:
     """Redis came back empty; what one of them tells must not keep the others silent."""
     workers = []
-    for name in ("one", "two"):
+    for own in ("one", "two"):
         registry = Registry()
-        task(registry=registry, name=name)(lambda: None)
-        workers.append(Worker(queue, registry, name=name))
+        for name in [*shared, own]:
+            task(registry=registry, name=name)(lambda: None)
+        workers.append(Worker(queue, registry, name=own))
         workers[-1].start()
     queue.client.raw.flushdb()
     for worker in workers * 2:
         worker.beat()
-    assert Inspector(queue).functions().keys() == {"one", "two"}
+    assert Inspector(queue).functions().keys() == {*shared, "one", "two"}
 
 
 def test_announced_functions_live_as_long_as_a_worker(
