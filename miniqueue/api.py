@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import Body, FastAPI, Header, HTTPException, Path, Query, Response
+from fastapi import Body, FastAPI, Header, Path, Query, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 import miniqueue.functions  # noqa: F401  (registers the built-in task functions)
@@ -24,6 +24,7 @@ from miniqueue.errors import ConfigError, MiniQueueError, PayloadTooLarge, Unkno
 from miniqueue.follow import Follower
 from miniqueue.guard import Guard
 from miniqueue.inspector import Inspector
+from miniqueue.manage import Manage
 from miniqueue.options import changed
 from miniqueue.protocol.operations import Protocol
 from miniqueue.protocol.records import Submission
@@ -217,16 +218,6 @@ class Front:
             }
         )
 
-    def post_pause(self, queue: str) -> Response:
-        """Workers claim nothing more of this queue; what runs goes on."""
-        changed = self.queue.client.run(self._protocol(self._existing(queue)).pause())
-        return JSONResponse({"queue": queue, "paused": True, "changed": changed})
-
-    def post_resume(self, queue: str) -> Response:
-        """Workers may claim of this queue again."""
-        changed = self.queue.client.run(self._protocol(self._existing(queue)).resume())
-        return JSONResponse({"queue": queue, "paused": False, "changed": changed})
-
     def get_functions(self) -> Response:
         """The task functions that can be called, and how."""
         known = {**default_registry.specs(), **self.inspector.functions()}
@@ -258,12 +249,6 @@ class Front:
 
     def _known(self, queue: str | None) -> str | None:
         return None if queue is None else check_name("queue", queue)
-
-    def _existing(self, queue: str) -> str:
-        names = [q.name for q in self.inspector.queues()]
-        if check_name("queue", queue) not in names:
-            raise HTTPException(404, f"no queue is called {queue!r}; there are {', '.join(names)}")
-        return queue
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -302,6 +287,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 def _routes(front: Front) -> list[tuple[str, str, Any, tuple[int, ...]]]:
     """Method, path, endpoint, and the errors that it can answer with."""
+    manage = Manage(front.inspector)
     return [
         ("POST", "/task", front.post_task, (409, 413, 422, 429, 503)),
         ("POST", "/tasks", front.post_tasks, (413, 422, 429, 503)),
@@ -315,8 +301,14 @@ def _routes(front: Front) -> list[tuple[str, str, Any, tuple[int, ...]]]:
         ("GET", "/workers", front.get_workers, (503,)),
         ("GET", "/stats", front.get_stats, (503,)),
         ("GET", "/functions", front.get_functions, (503,)),
-        ("POST", "/queues/{queue}/pause", front.post_pause, (404, 422, 503)),
-        ("POST", "/queues/{queue}/resume", front.post_resume, (404, 422, 503)),
+        ("GET", "/task/{task_id}/output", manage.get_output, (404, 422, 503)),
+        ("POST", "/queues/{queue}/pause", manage.post_pause, (404, 422, 503)),
+        ("POST", "/queues/{queue}/resume", manage.post_resume, (404, 422, 503)),
+        ("POST", "/queues/{queue}/failed/retry", manage.post_retry_failed, (404, 422, 503)),
+        ("DELETE", "/queues/{queue}/failed", manage.delete_failed, (404, 422, 503)),
+        ("GET", "/queues/{queue}/cron", manage.get_cron, (404, 422, 503)),
+        ("PUT", "/queues/{queue}/cron/{schedule_name}", manage.put_cron, (413, 422, 503)),
+        ("DELETE", "/queues/{queue}/cron/{schedule_name}", manage.delete_cron, (404, 422, 503)),
         ("GET", "/healthz", front.get_healthz, ()),
         ("GET", "/readyz", front.get_readyz, (503,)),
     ]

@@ -12,7 +12,9 @@ from typing import Any
 
 from miniqueue import __version__
 from miniqueue.cli_inspect import COMMANDS, inspector, show
+from miniqueue.cli_manage import CRON, FAILED, PLAIN
 from miniqueue.errors import ConfigError, MiniQueueError, TaskCancelled, TaskFailed
+from miniqueue.options import TAKES
 from miniqueue.settings import Settings
 from miniqueue.task import PRIORITIES
 
@@ -127,9 +129,12 @@ def _submit(args: Args) -> int:
             "timeout_s",
             "expires_s",
             "idempotency_key",
+            "takes",
         )
         if getattr(args, name) is not None
     }
+    if args.after:
+        options["after"] = tuple(args.after)
     handle = queue.enqueue_call(args.name, words, {}, options)
     if args.wait is None:
         print(json.dumps({"task_id": handle.id}) if args.json else handle.id)
@@ -192,6 +197,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_running(commands)
     _add_tasks(commands)
     _add_inspect(commands)
+    _add_manage(commands)
     doctor = _add(
         commands, "doctor", _doctor, "check Python, packages, Redis and ports; say what to mend"
     )
@@ -250,6 +256,8 @@ def _add_tasks(commands: Any) -> None:
     submit.add_argument(
         "--idempotency-key", metavar="KEY", help="send the same key twice, get one task"
     )
+    submit.add_argument("--after", metavar="ID", action="append", help="wait for it (repeatable)")
+    submit.add_argument("--takes", choices=TAKES, help="what it gets of the tasks before it")
     submit.add_argument(
         "--wait", type=float, metavar="S", help="wait up to S seconds and print the result"
     )
@@ -280,6 +288,32 @@ def _add_inspect(commands: Any) -> None:
         parsers[name].add_argument("--queue", help="of this queue (MINIQUEUE_QUEUE)")
     for parser in parsers.values():
         _add_json(parser)
+
+
+def _add_manage(commands: Any) -> None:
+    plain = {name: _add(commands, name, run, doc) for name, (run, doc) in PLAIN.items()}
+    for name in ("logs", "output"):
+        plain[name].add_argument("id", metavar="ID")
+    plain["output"].add_argument("--timeout-s", type=float, help="give up after this time")
+    failed = commands.add_parser("failed", help="list, retry or forget failed tasks")
+    kinds = failed.add_subparsers(metavar="WHAT", required=True)
+    failing = {name: _add(kinds, name, run, doc) for name, (run, doc) in FAILED.items()}
+    for parser in failing.values():
+        parser.add_argument("--name", help="only those of this function")
+    cron = commands.add_parser("cron", help="list, set or remove schedules")
+    kinds = cron.add_subparsers(metavar="WHAT", required=True)
+    timed = {name: _add(kinds, name, run, doc) for name, (run, doc) in CRON.items()}
+    for name in ("set", "remove"):
+        timed[name].add_argument("name", metavar="SCHEDULE")
+    timed["set"].add_argument("cron", metavar="CRON", help="like '*/5 * * * *'")
+    timed["set"].add_argument("task", metavar="NAME", help="the task function")
+    timed["set"].add_argument("values", metavar="ARG", nargs="*", type=_value, help="its arguments")
+    timed["set"].add_argument("--timezone", default="UTC", help="like Europe/Berlin (UTC)")
+    timed["set"].add_argument("--missed", choices=("once", "skip"), default="once")
+    for parser in (plain["pause"], plain["resume"], *failing.values(), *timed.values()):
+        parser.add_argument("--queue", help="of this queue (MINIQUEUE_QUEUE)")
+        _add_json(parser)
+    _add_json(plain["logs"])
 
 
 def _add(commands: Any, name: str, run: Callable[[Args], int], doc: str, extra: str = "api") -> Any:

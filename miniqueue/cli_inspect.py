@@ -14,7 +14,7 @@ from miniqueue.queue import Queue
 from miniqueue.settings import Settings
 from miniqueue.views import Event
 
-__all__ = ["COMMANDS", "inspector", "show"]
+__all__ = ["COMMANDS", "inspector", "show", "table"]
 
 Args = argparse.Namespace
 
@@ -30,7 +30,7 @@ def _tasks(args: Args) -> int:
 
     def lines() -> Iterable[str]:
         rows = [(t.id, t.name, t.state, t.attempt, t.priority, t.worker or "-") for t in page.tasks]
-        yield from _table(("task", "name", "state", "attempt", "priority", "worker"), rows)
+        yield from table(("task", "name", "state", "attempt", "priority", "worker"), rows)
         if page.cursor:
             yield f"more: --cursor {page.cursor}"
 
@@ -79,7 +79,7 @@ def _queues(args: Args) -> int:
             "finished",
             "paused",
         )
-        return _table(head, rows)
+        return table(head, rows)
 
     show(args, [asdict(q) for q in queues], lines)
     return 0
@@ -92,7 +92,7 @@ def _workers(args: Args) -> int:
         for w in workers
     ]
     head = ("worker", "queue", "pid", "done", "last beat", "doing")
-    show(args, [asdict(w) for w in workers], lambda: _table(head, rows))
+    show(args, [asdict(w) for w in workers], lambda: table(head, rows))
     return 0
 
 
@@ -116,7 +116,8 @@ def show(args: Args, data: Any, lines: Callable[[], Iterable[str]]) -> None:
         print("\n".join(lines()))
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
+    """Lines of a table with aligned columns."""
     cells = [tuple(head), *(tuple(map(str, row)) for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
     return [
@@ -133,7 +134,7 @@ def _events_table(events: Iterable[Event]) -> list[str]:
         rows.append(
             (at, e.verb, tasks + more, e.worker, " ".join(filter(None, (e.state, e.reason))))
         )
-    return _table(("time", "verb", "tasks/attempt", "worker", "what"), rows)
+    return table(("time", "verb", "tasks/attempt", "worker", "what"), rows)
 
 
 def _text(value: Any) -> str:

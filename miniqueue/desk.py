@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from miniqueue.context import Context
-from miniqueue.errors import LeaseLost, PayloadError, PayloadTooLarge
+from miniqueue.errors import BackendUnavailable, LeaseLost, PayloadError, PayloadTooLarge
 from miniqueue.outcome import Run
 from miniqueue.protocol.records import Claimed
 from miniqueue.queue import Queue
@@ -25,7 +25,11 @@ class TaskDesk:
 
     def progress(self, fraction: float, text: str) -> None:
         value = encode_json({"fraction": fraction, "text": text})
-        self._kept(self._client.run(self._protocol.progress(*self._whose, value)))
+        try:
+            kept = self._client.run(self._protocol.progress(*self._whose, value))
+        except BackendUnavailable:  # not worth an attempt
+            return
+        self._kept(kept)
 
     def log(self, line: str) -> None:
         self._run.lines.append(line)

@@ -148,6 +148,7 @@ class Inspector:
     def output(self, task_id: str, *, after: str = "0", limit: int = 500) -> list[Piece]:
         """Pieces of output that a task emitted, those after a piece's id. Raises TaskNotFound."""
         self.task(task_id)
+        _check_id(after)
         protocol = Protocol(self.queue.settings, queue_of(task_id))
         found = protocol.read_output(task_id, after, block_ms=0, limit=limit)
         return parse_pieces(self._client.run(found))
@@ -158,8 +159,7 @@ class Inspector:
         """Events in order: those after an event id, or the last `limit`."""
         key = self._keys(queue).events
         if after is not None:
-            if not EVENT_ID.fullmatch(after):
-                raise ConfigError(f"{after!r} is not the id of an event, like 1700000000000-0")
+            _check_id(after)
             return self._client.run(
                 Call("XRANGE", (key,), (f"({after}", "+", "COUNT", limit), parse_events)
             )
@@ -236,6 +236,11 @@ def overview(inspector: Inspector) -> str:
         doing = " ".join(w.doing) or "-"
         lines.append(f"{w.id:33} {w.queue:8} {w.done:6} {w.beat_age_s:8.1f} s  {doing}")
     return "\n".join(lines)
+
+
+def _check_id(text: str) -> None:
+    if not EVENT_ID.fullmatch(text):
+        raise ConfigError(f"{text!r} is not the id of an event, like 1700000000000-0")
 
 
 def _sources(

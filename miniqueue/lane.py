@@ -10,63 +10,32 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
-from miniqueue.desk import context_of
-from miniqueue.errors import BackendUnavailable, PayloadError, PayloadTooLarge
-from miniqueue.executor import Executor, Interrupted, SharedLoop
-from miniqueue.middleware import Middleware
-from miniqueue.options import Handling, Options
-from miniqueue.outcome import Run, completion, failure
-from miniqueue.pace import Pace
+from miniqueue.errors import BackendUnavailable
 from miniqueue.protocol.calls import Call
 from miniqueue.protocol.records import Claimed, Claims, Completion, Failure, Note, Postponement
-from miniqueue.queue import Queue
-from miniqueue.registry import Registry
-from miniqueue.task import decode, encode, size_of
+from miniqueue.runner import Ended, Runner, Shared, drain
 
-__all__ = ["Lane", "Shared"]
+__all__ = ["Lane"]
 
-Ended = Completion | Failure | Note | Postponement
 log = logging.getLogger("miniqueue.worker")
 WAITED_FOR = 2  # the fate of a result that was kept and that other tasks wait for
 IDLE_S = 1.0  # R6: the longest that an idle worker waits for a hint
 LOW_FIRST_EVERY = 10  # one claim in ten looks at low first, so that low never starves
 
 
-@dataclass
-class Shared:
-    """What the lanes of one worker have in common."""
-
-    worker: str
-    queue: Queue
-    registry: Registry
-    pace: Pace
-    stopping: threading.Event = field(default_factory=threading.Event)
-    turnstile: threading.Lock = field(default_factory=threading.Lock)
-    loop: SharedLoop = field(default_factory=SharedLoop)
-    middlewares: Sequence[Middleware] = ()
-    alarm: Callable[[float], None] = lambda at: None  # wake the keeper at this monotonic time
-    renewed: float = 0.0  # when the leases were last renewed, monotonic
-    claims: int = 0
-    done: int = 0
-
-
 class Lane:
-    """`backlog`, `results` and `current` are read by the keeper; deques make each step atomic."""
+    """`backlog` and `results` are read by the keeper too; deques make each step atomic."""
 
     def __init__(self, shared: Shared) -> None:
         self.shared = shared
-        self.executor = Executor(shared.loop)
+        self.runner = Runner(shared)
         self.backlog: deque[tuple[Claimed, Claims, float]] = deque()
         self.results: deque[Ended] = deque()
-        self.started: deque[tuple[str, int]] = deque()  # interrupted by a stop, to be released
-        self.current: Run | None = None
         self._parents_ended = False  # a result went out that other tasks wait for
         self._client = shared.queue.client
         self._protocol = shared.queue.protocol
@@ -95,14 +64,50 @@ class Lane:
                 task, claims, received = self.backlog.popleft()
             except IndexError:  # the keeper was faster
                 break
-            self._run(task, claims, received)
-            ran += 1
+            ran += self._run(task, claims, received)
         return ran
+
+    def _run(self, task: Claimed, claims: Claims, received: float) -> int:
+        began = time.monotonic()
+        if began - max(received, self.shared.renewed) > self._settings.lease_s:
+            return 0  # this process stood still: the task is not ours any more
+        tasks = [task]
+        if (most := self.runner.batch_of(task)) > 1:
+            tasks += self._gather(task, most - 1)
+        started_ms = claims.now_ms + int((time.monotonic() - received) * 1000)
+        self.results.extend(self.runner.run(tasks, started_ms))
+        return len(tasks)
+
+    def _gather(self, task: Claimed, most: int) -> list[Claimed]:
+        """More tasks of the same function: from the backlog, then by claims while it lingers."""
+        found = self._of_backlog(task.name, most)
+        end = time.monotonic() + self.shared.registry.get(task.name).handling.linger_ms / 1000
+        with contextlib.suppress(BackendUnavailable):
+            while len(found) < most and (left := end - time.monotonic()) > 0:
+                found += self._claim_more(task.name, most - len(found), left)
+        return found
+
+    def _claim_more(self, name: str, most: int, wait_s: float) -> list[Claimed]:
+        claims = self._client.run(self._protocol.claim(self.shared.worker, most))
+        self.backlog.extend((task, claims, time.monotonic()) for task in claims.tasks)
+        if not claims.tasks:
+            self._client.run(self._protocol.wake(max(0.001, wait_s)))
+        return self._of_backlog(name, most)
+
+    def _of_backlog(self, name: str, most: int) -> list[Claimed]:
+        found: list[Claimed] = []
+        for item in list(self.backlog):
+            if len(found) < most and item[0].name == name:
+                with contextlib.suppress(ValueError):  # the keeper was faster
+                    self.backlog.remove(item)
+                    found.append(item[0])
+        return found
 
     def relieve(self) -> None:
         """Send the results and release the backlog; raises nothing, a lease outlives an outage."""
         results = drain(self.results)
-        held = [*drain(self.started), *((t.id, t.attempt) for t, _, _ in drain(self.backlog))]
+        held = drain(self.runner.interrupted)
+        held += [(task.id, task.attempt) for task, _, _ in drain(self.backlog)]
         calls: list[Call[Any]] = self._reports(results)
         if held:
             calls.append(self._protocol.release(self.shared.worker, held))
@@ -118,8 +123,7 @@ class Lane:
 
     def held(self) -> list[tuple[str, int]]:
         """(id, attempt) of all that this lane holds."""
-        run = self.current
-        current = [] if run is None else [(run.task.id, run.task.attempt)]
+        current = [(run.task.id, run.task.attempt) for run in self.runner.runs]
         results = [(r.id, r.attempt) for r in list(self.results)]
         return [*current, *results, *((task.id, task.attempt) for task, _, _ in list(self.backlog))]
 
@@ -211,94 +215,3 @@ class Lane:
             self._client.run(self._protocol.release(self.shared.worker, held))
         if len(keep) > 1:
             self.shared.alarm(received + self.shared.pace.prefetch_s)
-
-    # -- run -------------------------------------------------------------------------------------
-
-    def _run(self, task: Claimed, claims: Claims, received: float) -> None:
-        began = time.monotonic()
-        if began - max(received, self.shared.renewed) > self._settings.lease_s:
-            return  # this process stood still: the task is not ours any more
-        started_ms = claims.now_ms + int((began - received) * 1000)
-        timeout_s = task.timeout_s or self._options(task.name).timeout_s or self._settings.timeout_s
-        run = self.current = Run(task, began, started_ms, began + timeout_s)
-        if timeout_s < IDLE_S:
-            self.shared.alarm(run.deadline)
-        try:
-            ended = self._end(run)
-            if run.lines:
-                self.results.append(Note(task.id, task.attempt, drain(run.lines)))
-            if ended is not None:
-                self.results.append(ended)
-        finally:
-            self.current = None
-        self.shared.done += 1
-        self.shared.pace.ran(task.name, time.monotonic() - began)
-
-    def _end(self, run: Run) -> Completion | Failure | Postponement | None:
-        """The run's outcome; None where the attempt is not ours to end."""
-        ended: Completion | Failure | None = None
-        try:
-            for middleware in self.shared.middlewares:
-                if wait_ms := middleware.before(run):
-                    return Postponement(run.task.id, run.task.attempt, wait_ms, "rate limit")
-            ended = completion(run, self._call(run))
-        except BaseException as error:  # also SystemExit: a task does not end its worker
-            ended = self._judge(run, error)
-        for middleware in self.shared.middlewares:
-            self._after(middleware, run, ended)
-        return ended
-
-    def _judge(self, run: Run, error: BaseException) -> Failure | None:
-        if isinstance(error, Interrupted) and error.why in ("lost", "stop"):
-            if error.why == "stop":
-                self.started.append((run.task.id, run.task.attempt))
-            return None
-        name, registry = run.task.name, self.shared.registry
-        handling = registry.get(name).handling if name in registry else Handling()
-        return failure(run, error, self._options(name), handling)
-
-    def _after(self, middleware: Middleware, run: Run, ended: Completion | Failure | None) -> None:
-        try:
-            middleware.after(run, ended)
-        except Exception:  # code of a user's middleware
-            log.exception("%r failed after task %s", middleware, run.task.id)
-
-    def _call(self, run: Run) -> str:
-        task = run.task
-        function = self.shared.registry.get(task.name)
-        args, kwargs = decode(task.args), decode(task.kwargs, {})
-        if not isinstance(args, list) or not isinstance(kwargs, dict):
-            raise PayloadError("the stored arguments are not a list and an object")
-        if task.takes:
-            args = [self._input(task), *args]
-        function.spec.check(args, kwargs)
-        if function.wants_context:
-            args, kwargs = function.with_context(
-                context_of(self.shared.queue, self.shared.worker, run), args, kwargs
-            )
-        value = self.executor.run(run, function, args, kwargs)
-        what = f"the result of {task.name!r}"
-        result = encode(value, what)
-        size, limit = size_of(result), self._settings.max_result_bytes
-        if size > limit:
-            raise PayloadTooLarge(what, size, limit, "MINIQUEUE_MAX_RESULT_BYTES")
-        return result
-
-    def _input(self, task: Claimed) -> Any:
-        """What the tasks before this one have left for it: one result, or the list of all."""
-        results = [decode(text) for text in self._client.run(self._protocol.inputs(task.id))]
-        return results[0] if task.takes == "result" else results
-
-    def _options(self, name: str) -> Options:
-        registry = self.shared.registry
-        return registry.get(name).spec.options if name in registry else Options()
-
-
-def drain(items: deque[Any]) -> list[Any]:
-    """Take all that is there; what another thread takes meanwhile is not ours."""
-    taken = []
-    while True:
-        try:
-            taken.append(items.popleft())
-        except IndexError:
-            return taken

@@ -152,7 +152,7 @@ class Queue:
         self, spec: Spec, calls: Sequence[tuple[Sequence[Any], dict[str, Any]]]
     ) -> list[TaskHandle]:
         queue = (
-            self if spec.options.queue in (None, self.name) else self._sibling(spec.options.queue)
+            self if spec.options.queue in (None, self.name) else self.sibling(spec.options.queue)
         )
         if spec.options.idempotency_key and len(calls) > 1:
             raise ConfigError("an idempotency_key names one task; enqueue_many sends several")
@@ -244,7 +244,8 @@ class Queue:
             raise UnknownFunction(function, nearest(function, {*known, *self.registry.specs()}))
         return spec
 
-    def _sibling(self, name: str | None) -> Queue:
+    def sibling(self, name: str | None) -> Queue:
+        """Another queue on the same Redis, through the same client."""
         return Queue(name, settings=self.settings, registry=self.registry, client=self.client)
 
     def _protocol_of(self, task_id: str) -> Protocol:

@@ -110,6 +110,11 @@ class TaskFunction(Generic[P, R]):
         self.handling = handling
         self.is_async = inspect.iscoroutinefunction(function)
         self._context_at, signature = _split_context(_signature(function))
+        if handling.batch > 1 and (self.wants_context or len(signature.parameters) != 1):
+            raise ConfigError(
+                f"batch function {name!r} takes {signature}: it must take one parameter, "
+                "the list of the tasks' single arguments"
+            )
         doc = (inspect.getdoc(function) or "").partition("\n")[0]
         self.spec = Spec(name, signature, options, doc[:200])
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from miniqueue.cron import Missed
 from miniqueue.options import Options, Takes
 from miniqueue.task import Priority
 
@@ -62,6 +63,22 @@ class ManyTasksIn(BaseModel):
     )
 
     tasks: Annotated[list[TaskIn], Field(min_length=1)]
+
+
+class ScheduleIn(BaseModel):
+    """A task to send at the times of a cron expression."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"cron": "*/5 * * * *", "name": "add", "args": [2, 3]}]},
+    )
+
+    cron: Annotated[str, Field(max_length=200)]
+    name: Annotated[str, Field(max_length=64)]
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    timezone: Annotated[str, Field(max_length=64)] = "UTC"
+    missed: Missed = "once"
 
 
 class Accepted(BaseModel):

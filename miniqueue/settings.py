@@ -63,7 +63,7 @@ class Settings:
         0,
         10_000,
     )
-    batch: int = _setting(64, "The most tasks that one claim hands out.", 1, 1000)
+    batch: int = _setting(64, "The most tasks that one claim hands out.", 1, 100)
     max_queued: int = _setting(
         1_000_000, "The most tasks that may wait in one queue.", 1, 1_000_000_000
     )

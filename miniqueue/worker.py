@@ -20,8 +20,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import miniqueue.functions  # noqa: F401  (registers the built-in task functions)
+from miniqueue.cron import due_calls
+from miniqueue.cron import read as read_schedules
 from miniqueue.errors import BackendUnavailable, ConfigError, MiniQueueError
-from miniqueue.lane import Lane, Shared, drain
+from miniqueue.lane import Lane
 from miniqueue.middleware import Capture, Middleware, RateLimit
 from miniqueue.outcome import Run
 from miniqueue.pace import Pace
@@ -29,6 +31,7 @@ from miniqueue.protocol.calls import Call
 from miniqueue.protocol.records import Note
 from miniqueue.queue import Queue
 from miniqueue.registry import Registry, default_registry, load_modules
+from miniqueue.runner import Shared, drain
 from miniqueue.settings import Settings
 from miniqueue.views import milliseconds
 
@@ -134,11 +137,11 @@ class Worker:
 
     def _look_at(self, lane: Lane, now: float, stop_at: float) -> float:
         """Interrupt or relieve the lane if it is time; gives the time of the next look."""
-        run = lane.current
+        run = lane.runner.current
         if run is None:
             return float("inf")
         if now >= min(run.deadline, stop_at):
-            lane.executor.interrupt(run, "timeout" if now >= run.deadline else "stop")
+            lane.runner.executor.interrupt(run, "timeout" if now >= run.deadline else "stop")
             lane.relieve()
             return now + AGAIN_S
         slow_at = run.began + self._shared.pace.prefetch_s
@@ -152,7 +155,7 @@ class Worker:
     def beat(self) -> None:
         """Renew the leases, look after the queue, give a sign of life: one round trip."""
         sent = time.monotonic()
-        runs = [lane.current for lane in self.lanes]
+        runs = [lane.runner.current for lane in self.lanes]
         held = [pair for lane in self.lanes for pair in lane.held()]
         calls: list[Call[Any]] = [Call("TIME", (), (), milliseconds), self._protocol.extend(held)]
         beat_ms = self._now_ms()
@@ -164,9 +167,17 @@ class Worker:
         self._shared.renewed = sent
         if unknown:  # the first beat, or a Redis that came back empty
             self._client.run_many(self._announcement())
+        self._tick(now_ms)
         told = dict(zip(held, fates, strict=True))
         for lane, run in zip(self.lanes, runs, strict=True):
             self._tell(lane, run, told)
+
+    def _tick(self, now_ms: int) -> None:
+        """Send the tasks of schedules whose time has come."""
+        found = self._client.run(read_schedules(self._protocol)).values()
+        due = due_calls(self._protocol, list(found), now_ms, self.settings.events_kept)
+        if due:
+            self._client.run_many(due)
 
     def _notes(self, runs: Sequence[Run | None]) -> list[Call[Any]]:
         """What the running tasks have logged since the last beat."""
@@ -176,16 +187,16 @@ class Worker:
 
     def _tell(self, lane: Lane, run: Run | None, fates: dict[tuple[str, int], int]) -> None:
         lane.drop({pair for pair, fate in fates.items() if fate == 0})
-        if run is None or lane.current is not run:
+        if run is None or lane.runner.current is not run:
             return
         fate = fates.get((run.task.id, run.task.attempt), 1)
-        if fate == 2:
-            lane.executor.interrupt(run, "cancel")
+        if fate == 2 and len(lane.runner.runs) == 1:  # a task in a batch ends with its batch
+            lane.runner.executor.interrupt(run, "cancel")
         elif fate == 0:
             log.warning(
                 "task %s lost its lease while attempt %d ran", run.task.id, run.task.attempt
             )
-            lane.executor.interrupt(run, "lost")
+            lane.runner.executor.interrupt(run, "lost")
 
     def _announcement(self) -> list[Call[Any]]:
         roster = self._protocol.roster
@@ -249,7 +260,7 @@ def serve(settings: Settings, modules: tuple[str, ...], name: str | None = None)
     worker = Worker(Queue(settings=settings), name=name)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
-    worker.lanes[0].executor.catch_signals()
+    worker.lanes[0].runner.executor.catch_signals()
     Capture.install()
     log.info(
         "worker %s serves queue %r with %d lanes", worker.id, settings.queue, settings.concurrency

@@ -22,6 +22,7 @@ queue live on one node of a Redis Cluster, so one script may touch them together
 | M:events | STREAM | what happened, capped: verb, tasks, worker |
 | M:unique:KEY | STRING | idempotency key: task id and digest of its body, with a TTL |
 | M:wake | LIST | hints that wake idle workers |
+| M:cron | HASH | schedule: cron expression, task and next time, as JSON |
 | M:paused | STRING | exists while the queue is paused |
 | mq:queues | SET | names of queues |
 | mq:workers | ZSET | worker ids by their last beat, ms |
@@ -57,6 +58,7 @@ class QueueKeys:
             "scheduled",
             "deferred",
             "ended",
+            "cron",
             "running",
             "failed",
             "finished",
@@ -72,6 +74,7 @@ class QueueKeys:
     scheduled: str = field(init=False)
     deferred: str = field(init=False)
     ended: str = field(init=False)
+    cron: str = field(init=False)
     running: str = field(init=False)
     failed: str = field(init=False)
     finished: str = field(init=False)

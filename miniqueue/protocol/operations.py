@@ -112,6 +112,12 @@ class Protocol:
 
         return Call("retry", keys, (k.prefix, task_id, self._settings.events_kept), parse)
 
+    def purge(self, task_id: str) -> Call[bool]:
+        """Forget a failed task now; False where it is none."""
+        k = self.keys
+        args = (k.prefix, task_id, self._settings.events_kept)
+        return Call("purge", (k.failed, k.events, k.stats), args, bool)
+
     def pause(self) -> Call[bool]:
         """Stop claims of this queue; False where it was paused before."""
         return Call(

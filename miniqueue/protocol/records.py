@@ -28,27 +28,26 @@ class Submission:
     takes: str = "nothing"
 
     def words(self) -> list[str | int | float]:
-        """Its arguments for enqueue.lua; what has its default is not stored."""
-        stored: list[str | int | float] = [
-            "name",
-            self.name,
-            "args",
-            self.args,
-            "max_attempts",
-            self.max_attempts,
-        ]
-        if self.kwargs != "{}":
-            stored += ["kwargs", self.kwargs]
-        if self.priority != "normal":
-            stored += ["priority", self.priority]
-        if self.timeout_s is not None:
-            stored += ["timeout_s", self.timeout_s]
-        if self.after:
-            stored += ["after", encode_json(list(self.after))]
-        if self.takes != "nothing":
-            stored += ["takes", self.takes]
+        """Its arguments for enqueue.lua."""
+        stored = self.stored()
         head = (self.id, self.priority, self.delay_ms, self.expiry_ms, self.unique, self.digest)
         return [*head, ",".join(self.after), len(stored), *stored]
+
+    def stored(self) -> list[str | int | float]:
+        """Fields and values of its hash; what has its default is not stored."""
+        words: list[str | int | float] = ["name", self.name, "args", self.args]
+        words += ["max_attempts", self.max_attempts]
+        if self.kwargs != "{}":
+            words += ["kwargs", self.kwargs]
+        if self.priority != "normal":
+            words += ["priority", self.priority]
+        if self.timeout_s is not None:
+            words += ["timeout_s", self.timeout_s]
+        if self.after:
+            words += ["after", encode_json(list(self.after))]
+        if self.takes != "nothing":
+            words += ["takes", self.takes]
+        return words
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 -- enqueue: accept a batch of tasks, all of them or none.
 -- KEYS     1 ready:high  2 ready:normal  3 ready:low  4 scheduled  5 deferred  6 events  7 wake
 --          8 stats  9 ended
--- ARGV     1 key prefix  2 most tasks that may wait  3 events kept  4 ttl of a unique key, ms
+-- ARGV     1 key prefix  2 most tasks that may wait  3 events kept  4 ttl of a unique key, ms,
+--          from the time when its task is due
 --          then for each task: id, priority, delay ms, expiry ms or 0, unique key or '', digest,
 --          ids of the tasks it waits for (in Redis, or before it in the batch; joined by commas),
 --          n, and n words for its hash (field, value, ...)
@@ -40,7 +41,8 @@ local function link(parent, id)
 end
 for _, i in ipairs(fresh) do
   local id, delay, expiry = ARGV[i], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
-  local key, pending, state = prefix .. 'task:' .. id, 0, 'queued'
+  local key, unique, pending, state = prefix .. 'task:' .. id, ARGV[i + 4], 0, 'queued'
+  if unique ~= '' then redis.call('SET', prefix .. 'unique:' .. unique, known[unique], 'PX', ttl + delay) end
   for parent in ARGV[i + 6]:gmatch('[^,]+') do link(parent, id); pending = pending + 1 end
   if pending > 0 then state = 'deferred' elseif delay > 0 then state = 'scheduled' end
   redis.call('HSET', key, 'state', state, 'enqueued_ms', now, unpack(ARGV, i + 8, i + 7 + ARGV[i + 7]))
@@ -57,7 +59,6 @@ for _, i in ipairs(fresh) do
   end
   told[#told + 1] = id .. '/0'
 end
-for unique, value in pairs(known) do redis.call('SET', prefix .. 'unique:' .. unique, value, 'PX', ttl) end
 for i = 1, #told, 100 do
   local tasks = table.concat(told, ' ', i, math.min(i + 99, #told))
   redis.call('XADD', KEYS[6], 'MAXLEN', '~', kept, '*', 'verb', 'enqueue', 'tasks', tasks)
