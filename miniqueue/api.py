@@ -20,7 +20,14 @@ from fastapi.responses import JSONResponse, RedirectResponse
 
 import miniqueue.functions  # noqa: F401  (registers the built-in task functions)
 from miniqueue import __version__, problems
-from miniqueue.errors import ConfigError, MiniQueueError, PayloadTooLarge, UnknownFunction
+from miniqueue.durability import UNKNOWN, durability
+from miniqueue.errors import (
+    BackendUnavailable,
+    ConfigError,
+    MiniQueueError,
+    PayloadTooLarge,
+    UnknownFunction,
+)
 from miniqueue.follow import Follower
 from miniqueue.guard import Guard
 from miniqueue.inspector import Inspector
@@ -234,9 +241,13 @@ class Front:
         return JSONResponse({"status": "ok", "version": __version__})
 
     async def get_readyz(self) -> Response:
-        """Redis answers too; 503 while it does not."""
+        """Redis answers too, and what that is worth to an accepted task; 503 while it does not."""
         await self.client.run(self.queue.protocol.roster.register(self.queue.name))
-        return JSONResponse({"status": "ready"})
+        try:
+            kept = await self.client.run(durability())
+        except BackendUnavailable:  # it answers, but CONFIG is not allowed
+            kept = UNKNOWN
+        return JSONResponse({"status": "ready", "durability": asdict(kept)})
 
     # -- inside ----------------------------------------------------------------------------------
 

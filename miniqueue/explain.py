@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from miniqueue.task import Task, TaskState
@@ -14,7 +15,8 @@ __all__ = ["Facts", "explain"]
 class Facts:
     """What surrounds a task: Redis' time in ms, its queue, its place in its list, its lease.
 
-    `before` counts the tasks in the lists that go before its own.
+    `before` counts the tasks in the lists that go before its own; `parents` are the states of the
+    tasks that it waits for, None where one is gone.
     """
 
     now_ms: int
@@ -23,11 +25,13 @@ class Facts:
     place: int | None
     before: int
     lease_ms: float | None
+    parents: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def explain(task: Task, facts: Facts) -> list[str]:
     """Sentences in the order in which one would tell them."""
     tell = {
+        TaskState.DEFERRED: _deferred,
         TaskState.QUEUED: _queued,
         TaskState.SCHEDULED: _scheduled,
         TaskState.RUNNING: _running,
@@ -37,6 +41,17 @@ def explain(task: Task, facts: Facts) -> list[str]:
     }
     sentences = tell[task.state](task, facts) if task.state in tell else [f"It is {task.state}."]
     return [*sentences, *_history(task)]
+
+
+def _deferred(task: Task, facts: Facts) -> list[str]:
+    open_ones = {i: state for i, state in facts.parents.items() if state != "succeeded"}
+    waits = [f"{i} ({state or 'gone'})" for i, state in open_ones.items()]
+    done = len(facts.parents) - len(waits)
+    if not waits:
+        return ["All that it waits for has succeeded: it starts as soon as a worker looks."]
+    more = f" and {len(waits) - 3:,} more" if len(waits) > 3 else ""
+    already = f"; {_count(done, 'other')} succeeded" if done else ""
+    return [f"It waits for task {', '.join(waits[:3])}{more}{already}."]
 
 
 def _queued(task: Task, facts: Facts) -> list[str]:
@@ -58,6 +73,8 @@ def _scheduled(task: Task, facts: Facts) -> list[str]:
     due = task.due_ms or facts.now_ms
     left = (due - facts.now_ms) / 1000
     when = f"in {left:.1f} s, at {_clock(due)}" if left > 0 else "now, as soon as a worker looks"
+    if task.slot:
+        return [f"Its function is rate-limited: its turn comes {when}."]
     if task.error is None:
         return [f"It is scheduled: it may start {when}."]
     return [

@@ -204,7 +204,12 @@ class Inspector:
             ]
         )
         workers = sum(worker.alive and worker.queue == task.queue for worker in self.workers())
-        return explain(task, Facts(now, paused, workers, place, sum(ahead), lease))
+        parents = self._states(keys, task.after)
+        return explain(task, Facts(now, paused, workers, place, sum(ahead), lease, parents))
+
+    def _states(self, keys: QueueKeys, ids: Sequence[str]) -> dict[str, str | None]:
+        calls = [Call("HGET", (keys.task(i),), ("state",), _same) for i in ids]
+        return dict(zip(ids, self._client.run_many(calls), strict=True)) if ids else {}
 
     def check(self, queue: str | None = None) -> list[str]:
         """Sentences about whatever breaks the rules of the protocol; empty when all is well.

@@ -22,6 +22,7 @@ from typing import Any
 import miniqueue.functions  # noqa: F401  (registers the built-in task functions)
 from miniqueue.cron import due_calls
 from miniqueue.cron import read as read_schedules
+from miniqueue.durability import UNKNOWN, Durability, durability
 from miniqueue.errors import BackendUnavailable, ConfigError, MiniQueueError
 from miniqueue.lane import Lane
 from miniqueue.middleware import Capture, Middleware, RateLimit
@@ -109,6 +110,13 @@ class Worker:
             except BackendUnavailable as away:
                 log.warning("%s; trying again", away)
                 self._shared.stopping.wait(0.5)
+
+    def durability(self) -> Durability:
+        """What Redis' settings mean for an accepted task."""
+        try:
+            return self._client.run(durability())
+        except BackendUnavailable:
+            return UNKNOWN
 
     # -- the keeper ------------------------------------------------------------------------------
 
@@ -265,6 +273,7 @@ def serve(settings: Settings, modules: tuple[str, ...], name: str | None = None)
     log.info(
         "worker %s serves queue %r with %d lanes", worker.id, settings.queue, settings.concurrency
     )
+    log.info("%s", worker.durability().sentence)
     worker.run()
     log.info("worker %s has stopped", worker.id)
 

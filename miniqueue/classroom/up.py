@@ -30,12 +30,9 @@ def up(settings: Settings, *, workers: int, imports: Sequence[str] = ()) -> int:
         settings = settings.but(redis_url="")
     modules = (*settings.modules, *imports)
     with Stack(workers, settings=settings, imports=modules, port=settings.port) as stack:
-        where = "" if external else " (nothing is kept when it stops)"
-        print(
-            f"Redis    {stack.settings.redis_url}{where}"
-            if not external
-            else "Redis    from the environment"
-        )
+        address = "from the environment" if external else stack.settings.redis_url
+        print(f"Redis    {address}")
+        print(f"         {stack.http.get('/readyz').json()['durability']['sentence']}")
         print(f"workers  {workers}, queue {settings.queue!r}")
         print(f"API      {stack.url}  (routes: {stack.url}/docs)", flush=True)
         while not stop.wait(LOOK_S):

@@ -79,7 +79,10 @@ def test_functions_are_listed_with_their_usage(http: TestClient) -> None:
 
 def test_health_and_readiness(http: TestClient) -> None:
     assert http.get("/healthz").json()["status"] == "ok"
-    assert http.get("/readyz").json() == {"status": "ready"}
+    ready = http.get("/readyz").json()
+    assert ready["status"] == "ready"
+    assert ready["durability"]["survives"] == "nothing"
+    assert "nothing is written to disk" in ready["durability"]["sentence"]
 
 
 def test_the_root_leads_to_the_docs(http: TestClient) -> None:

@@ -28,7 +28,8 @@ def name_of(path: Path) -> str:
 
 def room(name: str) -> str:
     """The row of the table that a module stands in."""
-    return "classroom.*" if name.startswith("classroom") else name
+    first = name.split(".")[0]
+    return f"{first}.*" if first in ("classroom", "examples") else name
 
 
 def imports(path: Path) -> Iterator[tuple[str, bool]]:

@@ -70,7 +70,22 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"state": "failed", "error": '"words"'}, {}, "words."),
     ({"state": "cancelled", "error": '{"message":"by you"}'}, {}, "It was cancelled: by you."),
     ({"state": "cancelled"}, {}, "no reason was given."),
-    ({"state": "deferred"}, {}, "It is deferred."),
+    ({"state": "deferred"}, {"parents": {"a": "succeeded"}}, "starts as soon as a worker looks."),
+    (
+        {"state": "deferred"},
+        {"parents": {"a": "running", "b": None, "c": "succeeded"}},
+        "It waits for task a (running), b (gone); 1 other succeeded.",
+    ),
+    (
+        {"state": "deferred"},
+        {"parents": dict.fromkeys("abcdef", "queued")},
+        "task a (queued), b (queued), c (queued) and 3 more.",
+    ),
+    (
+        {"state": "scheduled", "slot": "rate limit", "due_ms": NOW + 1500},
+        {},
+        "Its function is rate-limited: its turn comes in 1.5 s, at 22:13:21 UTC.",
+    ),
     (
         {**RUNNING, "lost_worker": "w0", "lost_ms": NOW},
         {},
