@@ -20,6 +20,8 @@ PACKAGES = {
     "matplotlib": "classroom",
     "scipy": "classroom",
     "jupyterlab": "classroom",
+    "cronsim": "cron",
+    "sklearn": "ai",
 }
 
 

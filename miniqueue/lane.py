@@ -208,7 +208,7 @@ class Lane:
 
     def _take(self, claims: Claims) -> None:
         received = time.monotonic()
-        keep, hand_back = self.shared.pace.split(claims.tasks)
+        keep, hand_back = self.shared.pace.split(claims.tasks, self.runner.batch_of)
         self.backlog.extend((task, claims, received) for task in keep)
         if hand_back:
             held = [(task.id, task.attempt) for task in hand_back]

@@ -6,7 +6,8 @@ is measured: a moving average of run times for each task function, and one over 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 from miniqueue.protocol.records import Claimed
 
@@ -42,14 +43,20 @@ class Pace:
         """
         return max(1, min(self._batch, int(self.prefetch_s / max(self._recent, 1e-9))))
 
-    def split(self, tasks: Sequence[Claimed]) -> tuple[list[Claimed], list[Claimed]]:
+    def split(
+        self, tasks: Sequence[Claimed], batch_of: Callable[[Claimed], int] = lambda task: 1
+    ) -> tuple[list[Claimed], list[Claimed]]:
         """Those that can be expected to start in time, and those to hand back at once.
 
-        A function that never ran here counts as slow, so nothing waits behind a stranger.
+        A function that never ran here counts as slow, so nothing waits behind a stranger. Tasks
+        that run in one call (`batch_of` says how many do) start together.
         """
-        start = 0.0
+        start, seen = 0.0, Counter[str]()
         for i, task in enumerate(tasks):
-            if i and start >= self.prefetch_s:
-                return list(tasks[:i]), list(tasks[i:])
-            start += self._by_name.get(task.name, self.prefetch_s)
+            size = batch_of(task)
+            if seen[task.name] % size == 0:  # it begins a call
+                if i and start >= self.prefetch_s:
+                    return list(tasks[:i]), list(tasks[i:])
+                start += size * self._by_name.get(task.name, self.prefetch_s / size)
+            seen[task.name] += 1
         return list(tasks), []

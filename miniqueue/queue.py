@@ -241,6 +241,8 @@ class Queue:
         spec = self.client.run(self.protocol.roster.spec(function))
         if spec is None:
             known = self.client.run(self.protocol.roster.specs())
+            if function in known:  # announced a moment ago
+                return known[function]
             raise UnknownFunction(function, nearest(function, {*known, *self.registry.specs()}))
         return spec
 

@@ -105,6 +105,7 @@ class Worker:
         """Announce the functions and give a first sign of life; waits for Redis."""
         while not self._shared.stopping.is_set():
             try:
+                self._client.run_many(self._announcement())  # before anybody sees this worker
                 self.beat()
                 return
             except BackendUnavailable as away:
