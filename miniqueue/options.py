@@ -34,8 +34,6 @@ class Options:
     expires_s: float | None = None
     max_attempts: int | None = None
     timeout_s: float | None = None
-    backoff_s: float = 1.0
-    backoff_cap_s: float = 300.0
     idempotency_key: str | None = None
     after: tuple[str, ...] = ()
     takes: Takes = "nothing"
@@ -51,8 +49,6 @@ class Options:
         if isinstance(self.max_attempts, float):
             raise ConfigError(f"max_attempts={self.max_attempts} is not a whole number")
         _bounded("timeout_s", self.timeout_s, 0.001, 604_800)
-        _bounded("backoff_s", self.backoff_s, 0, 86_400)
-        _bounded("backoff_cap_s", self.backoff_cap_s, 0, 604_800)
         if self.after and self.delay_s:
             raise ConfigError("a task that waits for others has no delay_s: it starts after them")
         if len(self.after) > MOST_PARENTS:
@@ -80,12 +76,14 @@ def _bounded(name: str, value: float | None, low: float, high: float) -> None:
 class Handling:
     """What a worker does with a function, whatever the call says.
 
-    `retry_on`: only these exceptions are tried again; `give_up_on`: these never are. `rate`: at
-    most so many starts, evenly spaced, over all workers: "10/s", "5/m". `batch`: the function gets
-    a list of up to so many single arguments and returns a list of results; `linger_ms` is how long
-    it waits for more.
+    `backoff_s` and `backoff_cap_s`: see task.backoff. `retry_on`: only these exceptions are tried
+    again; `give_up_on`: these never are. `rate`: at most so many starts, evenly spaced, over all
+    workers: "10/s", "5/m". `batch`: the function gets a list of up to so many single arguments and
+    returns a list of results; `linger_ms` is how long it waits for more.
     """
 
+    backoff_s: float = 1.0
+    backoff_cap_s: float = 300.0
     retry_on: tuple[type[BaseException], ...] = ()
     give_up_on: tuple[type[BaseException], ...] = ()
     rate: str | None = None
@@ -97,6 +95,8 @@ class Handling:
             kinds = getattr(self, name)
             if not isinstance(kinds, tuple) or not all(isinstance(k, type) for k in kinds):
                 raise ConfigError(f"{name}={kinds!r}: say a tuple of exception classes")
+        _bounded("backoff_s", self.backoff_s, 0, 86_400)
+        _bounded("backoff_cap_s", self.backoff_cap_s, 0, 604_800)
         _bounded("batch", self.batch, 1, 1000)
         _bounded("linger_ms", self.linger_ms, 0, 10_000)
         if self.rate is not None and self.interval_ms <= 0:

@@ -10,7 +10,7 @@ from typing import Any
 
 from miniqueue.errors import Retry
 from miniqueue.executor import Interrupted
-from miniqueue.options import Handling, Options
+from miniqueue.options import Handling
 from miniqueue.protocol.records import Claimed, Completion, Failure
 from miniqueue.task import backoff, encode_json
 
@@ -55,9 +55,7 @@ def completion(run: Run, result: str) -> Completion:
     return Completion(run.task.id, run.task.attempt, result, run.started_ms, run.run_ms)
 
 
-def failure(
-    run: Run, error: BaseException, options: Options, handling: Handling = NO_HANDLING
-) -> Failure:
+def failure(run: Run, error: BaseException, handling: Handling = NO_HANDLING) -> Failure:
     """A run that raised: tried again while attempts are left, unless it is told not to."""
     task = run.task
     tries = task.attempt - task.released
@@ -80,7 +78,7 @@ def failure(
         state=state,
         error=_printable(encode_json(told)),
         reason=_printable(f"{kind}: {message}"[:200]),
-        delay_ms=max(1, int(_delay_s(tries, error, options) * 1000)),
+        delay_ms=max(1, int(_delay_s(tries, error, handling) * 1000)),
         started_ms=run.started_ms,
         run_ms=run.run_ms,
     )
@@ -95,10 +93,10 @@ def _interrupted(run: Run, error: Interrupted) -> tuple[str, str]:
     return "TaskTimeout", message
 
 
-def _delay_s(tries: int, error: BaseException, options: Options) -> float:
+def _delay_s(tries: int, error: BaseException, handling: Handling) -> float:
     if isinstance(error, Retry) and error.after_s is not None and error.after_s >= 0:
         return min(error.after_s, YEAR_S)
-    return backoff(tries, base_s=options.backoff_s, cap_s=options.backoff_cap_s)
+    return backoff(tries, base_s=handling.backoff_s, cap_s=handling.backoff_cap_s)
 
 
 def _words(error: BaseException) -> str:

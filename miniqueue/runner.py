@@ -14,7 +14,7 @@ from miniqueue.desk import context_of
 from miniqueue.errors import PayloadError, PayloadTooLarge
 from miniqueue.executor import Executor, Interrupted, SharedLoop
 from miniqueue.middleware import Middleware
-from miniqueue.options import Handling, Options
+from miniqueue.options import Handling
 from miniqueue.outcome import Run, completion, failure
 from miniqueue.pace import Pace
 from miniqueue.protocol.records import Claimed, Completion, Failure, Note, Postponement
@@ -138,8 +138,7 @@ class Runner:
             if error.why == "stop":
                 self.interrupted.append((run.task.id, run.task.attempt))
             return None
-        name = run.task.name
-        return failure(run, error, self._options(name), self._handling(name))
+        return failure(run, error, self._handling(run.task.name))
 
     def _told(self, run: Run, ended: Completion | Failure | None) -> list[Ended]:
         for middleware in self._shared.middlewares:
@@ -205,12 +204,9 @@ class Runner:
     # -- what is known of a function -------------------------------------------------------------
 
     def _timeout_s(self, task: Claimed) -> float:
-        options = self._options(task.name)
-        return task.timeout_s or options.timeout_s or self._queue.settings.timeout_s
-
-    def _options(self, name: str) -> Options:
         registry = self._shared.registry
-        return registry.get(name).spec.options if name in registry else Options()
+        known = registry.get(task.name).spec.options.timeout_s if task.name in registry else None
+        return task.timeout_s or known or self._queue.settings.timeout_s
 
     def _handling(self, name: str) -> Handling:
         registry = self._shared.registry

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from miniqueue.context import Context
 from miniqueue.errors import ConfigError, PayloadError, UnknownFunction
-from miniqueue.options import Options
+from miniqueue.options import Handling, Options
 from miniqueue.registry import Registry, Spec, load_modules, nearest, task
 
 
@@ -28,20 +28,29 @@ BOUNDS: dict[str, tuple[Any, Any]] = {
     "expires_s": (0.001, 31_536_000),
     "max_attempts": (1, 1000),
     "timeout_s": (0.001, 604_800),
+}
+HANDLING_BOUNDS: dict[str, tuple[Any, Any]] = {
     "backoff_s": (0, 86_400),
     "backoff_cap_s": (0, 604_800),
+    "batch": (1, 1000),
+    "linger_ms": (0, 10_000),
 }
+KINDS = [(Options, name, bounds) for name, bounds in BOUNDS.items()] + [
+    (Handling, name, bounds) for name, bounds in HANDLING_BOUNDS.items()
+]
 
 
-@pytest.mark.parametrize("name", BOUNDS)
-def test_an_option_may_lie_on_its_bounds_and_not_beyond(name: str) -> None:
-    low, high = BOUNDS[name]
+@pytest.mark.parametrize(("kind", "name", "bounds"), KINDS)
+def test_an_option_may_lie_on_its_bounds_and_not_beyond(
+    kind: Any, name: str, bounds: tuple[Any, Any]
+) -> None:
+    low, high = bounds
     for value in (low, high):
-        assert getattr(Options(**{name: value}), name) == value
+        assert getattr(kind(**{name: value}), name) == value
     beyond: tuple[Any, ...] = (low - 1, high + 1, float("nan"))
     for value in beyond:
         with pytest.raises(ConfigError, match=name):
-            Options(**{name: value})
+            kind(**{name: value})
 
 
 @pytest.mark.parametrize(

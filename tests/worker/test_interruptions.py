@@ -61,7 +61,7 @@ def test_a_task_that_runs_too_long_fails(
 def test_a_timeout_is_tried_again_while_attempts_are_left(
     short: Queue, registry: Registry, endless: Endless
 ) -> None:
-    handle = short.enqueue(endless.options(timeout_s=0.05, max_attempts=2, backoff_s=0))
+    handle = short.enqueue(endless.options(timeout_s=0.05, max_attempts=2))
     with running(Worker(short, registry), short), pytest.raises(TaskFailed):
         handle.wait(timeout_s=5)
     assert handle.get().attempt == 2
