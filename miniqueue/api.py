@@ -72,7 +72,7 @@ class Front:
         """Send one task; without a body the built-in `sample`."""
         task = body or TaskIn()
         sent = await self._submission(task, key)
-        (task_id,) = await self._enqueue(task.queue, [sent])
+        (task_id,) = await self._enqueue([sent])
         status, code = ("submitted", 202) if task_id == sent.id else ("duplicate", 200)
         headers = {"Location": f"/task/{task_id}"}
         return JSONResponse({"task_id": task_id, "status": status}, code, headers)
@@ -83,29 +83,28 @@ class Front:
             raise PayloadTooLarge(
                 "the number of tasks", len(body.tasks), self.settings.max_bulk, "MINIQUEUE_MAX_BULK"
             )
-        queues = {task.queue for task in body.tasks}
-        if len(queues) > 1:
-            raise ConfigError("the tasks of one call go to one queue: send a call for each queue")
-        sent = []
+        sent: list[Submission] = []
         for index, task in enumerate(body.tasks):
             try:
                 sent.append(await self._submission(task, None))
             except MiniQueueError as error:
                 error.index = index  # type: ignore[attr-defined]
                 raise
-        ids = await self._enqueue(queues.pop(), sent)
+        if len({queue_of(one.id) for one in sent}) > 1:
+            raise ConfigError("the tasks of one call go to one queue: send a call for each queue")
+        ids = await self._enqueue(sent)
         return JSONResponse({"task_ids": ids, "status": "submitted"}, 202)
 
     async def _submission(self, task: TaskIn, key: str | None) -> Submission:
         spec = await self._spec(task.name)
         options = changed(spec.options, task.changes() | {"idempotency_key": key})
-        queue = task.queue or self.settings.queue
+        queue = options.queue or self.settings.queue
         return submission(
             new_ids(queue, 1)[0], spec, task.args, task.kwargs, options, self.settings
         )
 
-    async def _enqueue(self, queue: str | None, sent: list[Submission]) -> list[str]:
-        name = queue or self.settings.queue
+    async def _enqueue(self, sent: list[Submission]) -> list[str]:
+        name = queue_of(sent[0].id)
         if name not in self._protocols:
             await self.client.run(self.queue.protocol.roster.register(name))
         return await self.client.run(self._protocol(name).enqueue(sent))

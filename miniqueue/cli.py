@@ -130,6 +130,7 @@ def _submit(args: Args) -> int:
             "expires_s",
             "idempotency_key",
             "takes",
+            "queue",
         )
         if getattr(args, name) is not None
     }

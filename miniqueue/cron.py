@@ -79,7 +79,7 @@ def schedule(
     now_ms, known = queue.client.run_many(
         [_time(), Call("HLEN", (queue.protocol.keys.cron,), (), int)]
     )
-    if known >= MOST:
+    if known >= MOST and name not in queue.client.run(read(queue.protocol)):
         raise ConfigError(f"queue {queue.name!r} has {known:,} schedules, the limit is {MOST:,}")
     told = {key: value for key, value in asdict(sent).items() if value and key != "id"}
     new = Schedule(name, expression, timezone, missed, 0, told).following(now_ms)
@@ -123,7 +123,7 @@ def _tick(protocol: Protocol, due: Schedule, now_ms: int, events_kept: int) -> C
     sent = Submission(id=task_id, **{"kwargs": "{}", "args": "[]", **due.task})
     ready = k.ready[("high", "normal", "low").index(sent.priority)]
     head = (k.prefix, due.name, due.kept, due.following(now_ms).text())
-    args = (*head, "" if skipped else task_id, events_kept, *sent.stored())
+    args = (*head, "" if skipped else task_id, events_kept, sent.expiry_ms, *sent.stored())
     return Call("tick", (k.cron, ready, k.events, k.wake, k.stats), args, int)
 
 

@@ -73,8 +73,10 @@ def _scheduled(task: Task, facts: Facts) -> list[str]:
     due = task.due_ms or facts.now_ms
     left = (due - facts.now_ms) / 1000
     when = f"in {left:.1f} s, at {_clock(due)}" if left > 0 else "now, as soon as a worker looks"
-    if task.slot:
+    if task.put_off == "RateLimit":
         return [f"Its function is rate-limited: its turn comes {when}."]
+    if task.put_off:
+        return [f"The middleware {task.put_off} has put it off: it may start {when}."]
     if task.error is None:
         return [f"It is scheduled: it may start {when}."]
     return [

@@ -8,11 +8,13 @@ from typing import Any
 from miniqueue.errors import InvalidTransition, TaskNotFound
 from miniqueue.protocol.calls import Call
 from miniqueue.queue import Queue
+from miniqueue.views import scores
 
 __all__ = ["purge_failed", "retry_failed"]
 
 PAGE = 100
-AT_MOST = 10_000  # failed tasks that one call looks at
+AT_MOST = 10_000  # tasks that one call retries or forgets
+LOOKED = 1_000_000  # tasks of other functions that it passes over
 
 
 def retry_failed(queue: Queue, name: str | None = None) -> int:
@@ -26,18 +28,24 @@ def purge_failed(queue: Queue, name: str | None = None) -> int:
 
 
 def _each(queue: Queue, name: str | None, operation: Callable[[str], Call[Any]]) -> int:
-    """Carry out an operation that takes a task out of the set on each that matches."""
+    """Carry out an operation that takes a task out of the set on each that matches.
+
+    Only on those that had failed when it began: workers may fail the same tasks again meanwhile.
+    """
     keys, client = queue.protocol.keys, queue.client
-    done = kept = looked = 0
-    while looked < AT_MOST:
-        page: Call[list[str]] = Call("ZRANGE", (keys.failed,), (kept, kept + PAGE - 1), list)
+    newest: Call[list[Any]] = Call("ZREVRANGE", (keys.failed,), (0, 0, "WITHSCORES"), scores)
+    last = max((score for _, score in client.run(newest)), default=0)
+    done = kept = 0
+    while done < AT_MOST and kept < LOOKED:
+        words = ("-inf", last, "LIMIT", kept, PAGE)
+        page: Call[list[str]] = Call("ZRANGEBYSCORE", (keys.failed,), words, list)
         ids = client.run(page)
         if not ids:
             break
         names = client.run_many([Call("HGET", (keys.task(i),), ("name",), str) for i in ids])
         chosen = [i for i, its in zip(ids, names, strict=True) if name in (None, its)]
         taken = sum(_taken(queue, operation(task_id)) for task_id in chosen)
-        done, looked, kept = done + taken, looked + len(ids), kept + len(ids) - taken
+        done, kept = done + taken, kept + len(ids) - taken
     return done
 
 

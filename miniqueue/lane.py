@@ -19,13 +19,16 @@ from miniqueue.errors import BackendUnavailable
 from miniqueue.protocol.calls import Call
 from miniqueue.protocol.records import Claimed, Claims, Completion, Failure, Note, Postponement
 from miniqueue.runner import Ended, Runner, Shared, drain
+from miniqueue.task import Priority
 
 __all__ = ["Lane"]
 
 log = logging.getLogger("miniqueue.worker")
 WAITED_FOR = 2  # the fate of a result that was kept and that other tasks wait for
 IDLE_S = 1.0  # R6: the longest that an idle worker waits for a hint
-LOW_FIRST_EVERY = 10  # one claim in ten looks at low first, so that low never starves
+# Of ten claims one looks at low first and one at normal, so that neither ever starves.
+HIGH: list[Priority] = ["high"] * 4
+FIRST: list[Priority] = ["low", *HIGH, "normal", *HIGH]
 
 
 class Lane:
@@ -156,8 +159,8 @@ class Lane:
     def _report_and_claim(self) -> Claims:
         shared = self.shared
         shared.claims += 1
-        low_first = shared.claims % LOW_FIRST_EVERY == 0
-        claim = self._protocol.claim(shared.worker, shared.pace.limit(), low_first=low_first)
+        first = FIRST[shared.claims % len(FIRST)]
+        claim = self._protocol.claim(shared.worker, shared.pace.limit(), first=first)
         results = drain(self.results)
         reports = self._reports(results)
         try:

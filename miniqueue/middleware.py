@@ -55,11 +55,13 @@ class RateLimit(Middleware):
 
     def before(self, run: Run) -> int:
         task = run.task
-        if task.slot or task.name not in self._registry:  # it has a start already
+        if task.name not in self._registry:
             return 0
         interval_ms = self._registry.get(task.name).handling.interval_ms
         if not interval_ms:
             return 0
+        if task.slot and run.started_ms - task.slot <= interval_ms:  # its start is now
+            return 0  # ... and not one that passed while the queue was paused
         return self._queue.client.run(self._queue.protocol.reserve(task.name, interval_ms))
 
 

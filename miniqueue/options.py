@@ -49,6 +49,8 @@ class Options:
         if isinstance(self.max_attempts, float):
             raise ConfigError(f"max_attempts={self.max_attempts} is not a whole number")
         _bounded("timeout_s", self.timeout_s, 0.001, 604_800)
+        if self.expires_s is not None and self.delay_s >= self.expires_s:
+            raise ConfigError("expires_s must be longer than delay_s, or the task can never start")
         if self.after and self.delay_s:
             raise ConfigError("a task that waits for others has no delay_s: it starts after them")
         if len(self.after) > MOST_PARENTS:

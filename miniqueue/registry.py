@@ -87,10 +87,15 @@ class Spec:
         return cls(
             name,
             inspect.Signature(parameters),
-            Options(**told["options"]),
+            Options(**_known(told["options"])),
             told["doc"],
             told["usage"],
         )
+
+
+def _known(told: dict[str, Any]) -> dict[str, Any]:
+    """What an announcement says of options that this version has."""
+    return {name: value for name, value in told.items() if name in Options.__slots__}
 
 
 class TaskFunction(Generic[P, R]):

@@ -82,21 +82,22 @@ class Runner:
 
     def _end(self, run: Run) -> list[Ended]:
         if (put_off := self._put_off(run)) is not None:
-            return [put_off]
+            return put_off
         try:
             ended: Completion | Failure | None = completion(run, self._call(run))
         except BaseException as error:  # also SystemExit: a task does not end its worker
             ended = self._judge(run, error)
         return self._told(run, ended)
 
-    def _put_off(self, run: Run) -> Postponement | Failure | None:
-        """What a middleware says before the run."""
+    def _put_off(self, run: Run) -> list[Ended] | None:
+        """What a middleware says before the run; None: let it start."""
         try:
             for middleware in self._shared.middlewares:
                 if wait_ms := middleware.before(run):
-                    return Postponement(run.task.id, run.task.attempt, wait_ms, "rate limit")
+                    name = type(middleware).__name__
+                    return [Postponement(run.task.id, run.task.attempt, wait_ms, name)]
         except Exception as error:  # code of a user's middleware
-            return self._judge(run, error)
+            return self._told(run, self._judge(run, error))
         return None
 
     def _call(self, run: Run) -> str:
@@ -161,7 +162,7 @@ class Runner:
                 if put_off is None:
                     ready.append((run, self._item(run.task)))
                 else:
-                    ended.append(put_off)
+                    ended += put_off
             except Exception as error:
                 ended += self._told(run, self._judge(run, error))
         for run, value in self._values(ready):

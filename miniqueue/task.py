@@ -154,7 +154,7 @@ class Task:
     lost_worker: str | None
     lost_ms: int | None
     cancel_requested: bool
-    slot: str | None
+    put_off: str | None
     progress: Any
     result: Any
     error: dict[str, Any] | None
@@ -186,7 +186,7 @@ class Task:
             lost_worker=h.get("lost_worker"),
             lost_ms=to_int(h.get("lost_ms")),
             cancel_requested="cancel" in h,
-            slot=h.get("slot"),
+            put_off=h.get("put_off"),
             progress=decode(h.get("progress")),
             result=decode(h.get("result")),
             error=error if isinstance(error, dict) or error is None else {"message": str(error)},

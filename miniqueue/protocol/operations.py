@@ -19,7 +19,7 @@ from miniqueue.protocol.records import (
 )
 from miniqueue.protocol.roster import Roster
 from miniqueue.settings import Settings
-from miniqueue.task import Task, decode, to_float, to_int
+from miniqueue.task import Priority, Task, decode, to_float, to_int
 
 __all__ = ["Protocol"]
 
@@ -106,6 +106,8 @@ class Protocol:
         def parse(state: str | None) -> str:
             if state is None:
                 raise TaskNotFound(task_id)
+            if state == "orphaned":
+                state = "without the results of the tasks it waited for; send the flow again"
             if state != "failed":
                 raise InvalidTransition(task_id, state, "retry")
             return "queued"
@@ -131,10 +133,10 @@ class Protocol:
 
     # -- workers ---------------------------------------------------------------------------------
 
-    def claim(self, worker: str, limit: int, *, low_first: bool = False) -> Call[Claims]:
-        """Up to `limit` tasks, high before normal before low, or the other way round."""
+    def claim(self, worker: str, limit: int, *, first: Priority = "high") -> Call[Claims]:
+        """Up to `limit` tasks: those of priority `first`, then high before normal before low."""
         k, s = self.keys, self._settings
-        ready = k.ready[::-1] if low_first else k.ready
+        ready = sorted(k.ready, key=lambda key: not key.endswith(first))
         keys = (k.running, k.scheduled, k.paused, k.finished, k.events, k.wake, k.stats, *ready)
         args = (k.prefix, worker, limit, int(s.lease_s * 1000), s.events_kept, self._keep_ms)
         return Call("claim", keys, args, _claims)
@@ -296,4 +298,6 @@ def _claimed(
     slot: str | None,
 ) -> Claimed:
     limits = (to_int(most) or 1, to_int(released) or 0, to_float(timeout_s))
-    return Claimed(task_id, attempt, name, args or "[]", kwargs, *limits, takes or "", slot or "")
+    return Claimed(
+        task_id, attempt, name, args or "[]", kwargs, *limits, takes or "", to_int(slot) or 0
+    )

@@ -63,7 +63,7 @@ class Claimed:
     released: int
     timeout_s: float | None
     takes: str = ""
-    slot: str = ""
+    slot: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from miniqueue.cli import main
 from miniqueue.failed import purge_failed, retry_failed
 from miniqueue.functions import echo, fail
 from miniqueue.inspector import Inspector
+from miniqueue.protocol.calls import Call
 from miniqueue.queue import Queue
 from miniqueue.registry import default_registry
 from miniqueue.settings import Settings
@@ -129,3 +130,25 @@ def test_logs_and_output_on_the_command_line(
     assert main(["output", handle.id]) == 0
     assert capsys.readouterr().out.split("\n") == ["a line", "a piece", ""]
     assert main(["output", "00"]) == 1
+
+
+def test_tasks_that_fail_again_meanwhile_are_not_retried_again(
+    failed: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker may fail them again faster than the call looks at the rest."""
+    worker, retry = Worker(failed, default_registry, name="w2"), failed.protocol.retry
+
+    def retry_and_run(task_id: str) -> Call[str]:
+        worker.run_once()
+        return retry(task_id)
+
+    monkeypatch.setattr(failed.protocol, "retry", retry_and_run)
+    assert retry_failed(failed) == 5
+
+
+def test_a_purged_task_frees_its_idempotency_key(queue: Queue) -> None:
+    keyed = fail.options(idempotency_key="k")
+    first = queue.enqueue(keyed)
+    Worker(queue, default_registry, name="w").run_once()
+    assert purge_failed(queue) == 1
+    assert queue.enqueue(keyed).id != first.id

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from miniqueue.errors import ConfigError, Fail, PayloadError, TaskFailed, UnknownFunction
+from miniqueue.errors import (
+    ConfigError,
+    Fail,
+    InvalidTransition,
+    PayloadError,
+    TaskFailed,
+    UnknownFunction,
+)
 from miniqueue.flow import chain, chord, group, step
 from miniqueue.inspector import Inspector
 from miniqueue.queue import Queue, TaskHandle
@@ -232,3 +239,17 @@ def test_nothing_is_left_of_a_flow_but_its_tasks(
     work(worker, 20)
     keys = set(queue.client.raw.keys(f"{queue.protocol.keys.prefix}*"))
     assert not [key for key in keys if "children" in key or key.endswith((":ended", ":deferred"))]
+
+
+def test_a_task_without_the_results_that_it_waited_for_cannot_be_retried(
+    queue: Queue,
+    worker: Worker,
+    broken: TaskFunction[..., None],
+    double: TaskFunction[[float], float],
+) -> None:
+    parent = queue.enqueue(broken)
+    child = queue.enqueue(double.options(after=(parent.id,), takes="result"))
+    work(worker)
+    with pytest.raises(InvalidTransition, match="send the flow again"):
+        queue.retry(child.id)
+    assert child.state == "failed"

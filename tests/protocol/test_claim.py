@@ -10,6 +10,7 @@ import pytest
 from miniqueue.protocol.operations import Protocol
 from miniqueue.protocol.records import Claimed
 from miniqueue.redis_client import connect
+from miniqueue.task import Priority
 from tests.protocol.bench import Bench, snapshot
 
 LEASE_MS = 5000
@@ -82,12 +83,14 @@ def test_high_goes_before_normal_before_low(any_bench: Bench) -> None:
     any_bench.sound()
 
 
-def test_low_first_turns_the_order_round(bench: Bench) -> None:
-    for priority in ("low", "normal", "high"):
+@pytest.mark.parametrize(
+    ("first", "order"), [("low", ["low", "high"]), ("normal", ["normal", "high"])]
+)
+def test_another_priority_can_go_first(bench: Bench, first: Priority, order: list[str]) -> None:
+    for priority in ("high", "normal", "low"):
         bench.put(priority, priority=priority)
-    reply = bench.run(bench.protocol.claim("w", 2, low_first=True))
-    assert ids(reply.tasks) == ["low", "normal"]
-    assert bench.changes()["ready:low"] == []
+    reply = bench.run(bench.protocol.claim("w", 2, first=first))
+    assert [task.id for task in reply.tasks] == order
 
 
 def test_r7_a_claim_takes_no_more_than_its_limit(any_bench: Bench) -> None:

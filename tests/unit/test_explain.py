@@ -82,7 +82,7 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         "task a (queued), b (queued), c (queued) and 3 more.",
     ),
     (
-        {"state": "scheduled", "slot": "rate limit", "due_ms": NOW + 1500},
+        {"state": "scheduled", "put_off": "RateLimit", "due_ms": NOW + 1500},
         {},
         "Its function is rate-limited: its turn comes in 1.5 s, at 22:13:21 UTC.",
     ),

@@ -252,3 +252,26 @@ def test_a_middleware_can_refuse_a_task(queue: Queue, registry: Registry) -> Non
     handle = queue.enqueue(work)
     Worker(queue, registry, name="w", middlewares=[Refuse()]).run_once()
     assert (handle.get().error or {})["type"] == "PermissionError"
+
+
+def test_starts_that_passed_while_nothing_ran_are_dealt_anew(
+    queue: Queue, registry: Registry
+) -> None:
+    """Else all that were put off would start at once after a pause."""
+
+    @task(registry=registry, rate="1/h")
+    def call() -> int:
+        return 1
+
+    worker = Worker(queue, registry, name="w")
+    handles = [queue.enqueue(call) for _ in range(3)]
+    for _ in handles:
+        worker.run_once()
+    keys = queue.protocol.keys
+    queue.client.raw.delete(keys.rate("call"))
+    for handle in handles[1:]:
+        due_now(queue, handle)
+        queue.client.raw.hset(keys.task(handle.id), "slot", 1)
+    for _ in range(3):
+        worker.run_once()
+    assert sorted(str(h.state) for h in handles[1:]) == ["scheduled", "succeeded"]

@@ -111,6 +111,7 @@ def test_r3_a_worker_that_lost_its_lease_stops_and_its_result_is_dropped(
     with running(worker, short):
         await_state(handle, "running")
         short.client.raw.hset(key, mapping={"attempt": 2, "worker": "another"})
+        short.client.raw.zadd(short.protocol.keys.running, {handle.id: 9e15})  # and it renews
         wait_for(lambda: worker.lanes[0].runner.current is None)
     task = handle.get()
     assert (task.state, task.attempt, task.worker, task.error) == ("running", 2, "another", None)

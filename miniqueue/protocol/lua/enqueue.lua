@@ -42,7 +42,10 @@ end
 for _, i in ipairs(fresh) do
   local id, delay, expiry = ARGV[i], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
   local key, unique, pending, state = prefix .. 'task:' .. id, ARGV[i + 4], 0, 'queued'
-  if unique ~= '' then redis.call('SET', prefix .. 'unique:' .. unique, known[unique], 'PX', ttl + delay) end
+  if unique ~= '' then
+    redis.call('SET', prefix .. 'unique:' .. unique, known[unique], 'PX', ttl + delay)
+    redis.call('HSET', key, 'unique', unique)
+  end
   for parent in ARGV[i + 6]:gmatch('[^,]+') do link(parent, id); pending = pending + 1 end
   if pending > 0 then state = 'deferred' elseif delay > 0 then state = 'scheduled' end
   redis.call('HSET', key, 'state', state, 'enqueued_ms', now, unpack(ARGV, i + 8, i + 7 + ARGV[i + 7]))

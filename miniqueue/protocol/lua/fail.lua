@@ -14,7 +14,7 @@ if t[4] and state == 'scheduled' then state = 'cancelled' end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREM', KEYS[1], id)
-redis.call('HDEL', key, 'slot')
+redis.call('HDEL', key, 'slot', 'put_off')
 redis.call('HSET', key, 'state', state, 'error', ARGV[6], 'started_ms', ARGV[8], 'run_ms', ARGV[9])
 if state == 'scheduled' then
   redis.call('HSET', key, 'due_ms', now + delay)

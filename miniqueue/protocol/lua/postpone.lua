@@ -9,7 +9,7 @@ if t[1] ~= ARGV[4] or t[2] ~= 'running' then return 0 end
 local time = redis.call('TIME')
 local due = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[5]
 redis.call('ZREM', KEYS[1], id)
-redis.call('HSET', key, 'state', 'scheduled', 'due_ms', due, 'released', (tonumber(t[3]) or 0) + 1, 'slot', ARGV[6])
+redis.call('HSET', key, 'state', 'scheduled', 'due_ms', due, 'released', (tonumber(t[3]) or 0) + 1, 'slot', due, 'put_off', ARGV[6])
 redis.call('ZADD', KEYS[2], due, id)
 redis.call('HINCRBY', KEYS[4], 'postpone', 1)
 redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[7], '*', 'verb', 'postpone', 'tasks', id .. '/' .. t[1], 'worker', ARGV[2], 'reason', ARGV[6])

@@ -5,6 +5,8 @@
 -- Cost     6 commands
 local key = ARGV[1] .. 'task:' .. ARGV[2]
 if redis.call('ZREM', KEYS[1], ARGV[2]) == 0 then return 0 end
+local unique = redis.pcall('HGET', key, 'unique')
+if type(unique) == 'string' then redis.call('UNLINK', ARGV[1] .. 'unique:' .. unique) end
 redis.call('UNLINK', key, ARGV[1] .. 'logs:' .. ARGV[2], ARGV[1] .. 'output:' .. ARGV[2])
 redis.call('HINCRBY', KEYS[3], 'purge', 1)
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'verb', 'purge', 'tasks', ARGV[2] .. '/0')

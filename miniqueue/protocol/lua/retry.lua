@@ -1,12 +1,14 @@
 -- retry: a failed task gets its attempts anew and waits at the end of its list.
 -- KEYS     1 failed  2 events  3 wake  4 stats  5 ready:high  6 ready:normal  7 ready:low
 -- ARGV     1 key prefix  2 id  3 events kept
--- Returns  the state that it found: 'failed' and the task is queued, any other and nothing changed
+-- Returns  the state that it found: 'failed' and the task is queued, any other and nothing changed;
+--          'orphaned' where a task that it waited for did not succeed: there is nothing to run it on
 -- Cost     9 commands
 local id, key = ARGV[2], ARGV[1] .. 'task:' .. ARGV[2]
 local lists = {high = KEYS[5], normal = KEYS[6], low = KEYS[7]}
-local t = redis.pcall('HMGET', key, 'state', 'priority', 'attempt')
+local t = redis.pcall('HMGET', key, 'state', 'priority', 'attempt', 'pending')
 if t[1] ~= 'failed' then return t[1] end
+if (tonumber(t[4]) or 0) > 0 then return 'orphaned' end
 redis.call('ZREM', KEYS[1], id)
 redis.call('PERSIST', key)
 -- The attempt is the fence and never falls; what counts against the limit is attempt - released.
