@@ -293,6 +293,9 @@ def _add_inspect(commands: Any) -> None:
 
 def _add_manage(commands: Any) -> None:
     plain = {name: _add(commands, name, run, doc) for name, (run, doc) in PLAIN.items()}
+    plain["bulk"].add_argument(
+        "file", metavar="FILE", help="a file of JSON lines, - for standard input"
+    )
     for name in ("logs", "output"):
         plain[name].add_argument("id", metavar="ID")
     plain["output"].add_argument("--timeout-s", type=float, help="give up after this time")
@@ -311,7 +314,13 @@ def _add_manage(commands: Any) -> None:
     timed["set"].add_argument("values", metavar="ARG", nargs="*", type=_value, help="its arguments")
     timed["set"].add_argument("--timezone", default="UTC", help="like Europe/Berlin (UTC)")
     timed["set"].add_argument("--missed", choices=("once", "skip"), default="once")
-    for parser in (plain["pause"], plain["resume"], *failing.values(), *timed.values()):
+    for parser in (
+        plain["pause"],
+        plain["resume"],
+        plain["bulk"],
+        *failing.values(),
+        *timed.values(),
+    ):
         parser.add_argument("--queue", help="of this queue (MINIQUEUE_QUEUE)")
         _add_json(parser)
     _add_json(plain["logs"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -24,6 +25,17 @@ def _resume(args: Args) -> int:
     changed = inspector(args).queue.resume()
     words = ["goes on" if changed else "was not paused"]
     show(args, {"paused": False, "changed": changed}, lambda: words)
+    return 0
+
+
+def _bulk(args: Args) -> int:
+    import sys
+
+    from miniqueue.bulk import send_lines
+
+    with open(args.file) if args.file != "-" else contextlib.nullcontext(sys.stdin) as lines:
+        ids = send_lines(inspector(args).queue, lines)
+    show(args, ids, lambda: ids)
     return 0
 
 
@@ -104,6 +116,7 @@ Commands = dict[str, tuple[Callable[[Args], int], str]]
 PLAIN: Commands = {
     "pause": (_pause, "let workers claim nothing more of a queue"),
     "resume": (_resume, "let workers claim of a paused queue again"),
+    "bulk": (_bulk, "send the tasks of a file: a JSON object a line, like the body of POST /task"),
     "logs": (_logs, "print the log lines kept with a task"),
     "output": (_output, "print what a task emits, as it comes, until it has ended"),
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from miniqueue.protocol.calls import pairs
-from miniqueue.task import Task
+from miniqueue.task import Task, decode
 
 __all__ = ["Event", "Mark", "Page", "Piece", "QueueInfo", "WorkerInfo"]
 
@@ -76,7 +76,10 @@ class QueueInfo:
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """A worker as it told of itself; `beat_age_s` is the time since its last sign of life."""
+    """A worker as it told of itself; `beat_age_s` is the time since its last sign of life.
+
+    `runs` counts by function what became of its runs, and sums their seconds.
+    """
 
     id: str
     queue: str
@@ -86,6 +89,7 @@ class WorkerInfo:
     doing: list[str]
     done: int
     beat_age_s: float
+    runs: dict[str, dict[str, float]]
 
     @property
     def alive(self) -> bool:
@@ -108,7 +112,13 @@ def parse_worker(worker_id: str, h: Mapping[str, str], now: int) -> WorkerInfo:
         h.get("doing", "").split(),
         number("done"),
         round(max(0, now - number("beat_ms")) / 1000, 3),
+        _runs(h.get("runs")),
     )
+
+
+def _runs(text: str | None) -> dict[str, dict[str, float]]:
+    told = decode(text, {})
+    return told if isinstance(told, dict) else {}
 
 
 def parse_events(reply: list[Any]) -> list[Event]:

@@ -25,7 +25,7 @@ from miniqueue.cron import read as read_schedules
 from miniqueue.durability import UNKNOWN, Durability, durability
 from miniqueue.errors import BackendUnavailable, ConfigError, MiniQueueError
 from miniqueue.lane import Lane
-from miniqueue.middleware import Capture, Middleware, RateLimit
+from miniqueue.middleware import Capture, Metrics, Middleware, RateLimit
 from miniqueue.outcome import Run
 from miniqueue.pace import Pace
 from miniqueue.protocol.calls import Call
@@ -61,8 +61,14 @@ class Worker:
         self._client = queue.client
         self._protocol = queue.protocol
         pace = Pace(self.settings.prefetch_ms / 1000, self.settings.batch)
+        self._metrics = Metrics()
         self._shared = Shared(self.id, queue, registry, pace)
-        self._shared.middlewares = [RateLimit(queue, registry), Capture(), *middlewares]
+        self._shared.middlewares = [
+            RateLimit(queue, registry),
+            Capture(),
+            self._metrics,
+            *middlewares,
+        ]
         self._shared.alarm = self._alarm
         self.lanes = [Lane(self._shared) for _ in range(self.settings.concurrency)]
         self._beat_s = min(BEAT_S, self.settings.lease_s / 3)
@@ -224,6 +230,7 @@ class Worker:
             "started_ms": self._started_ms,
             "doing": " ".join(run.task.id for run in runs if run is not None),
             "done": self._shared.done,
+            "runs": self._metrics.text(),
             "lease_s": self.settings.lease_s,
         }
 

