@@ -150,6 +150,10 @@ class Runner:
         notes = [Note(run.task.id, run.task.attempt, drain(run.lines))] if run.lines else []
         return [*notes, *([] if ended is None else [ended])]
 
+    def overdue(self, run: Run, late_s: float) -> list[Ended]:
+        """The end of a run that cannot be interrupted, told by the keeper."""
+        return self._told(run, self._judge(run, Interrupted("timeout", late_s)))
+
     # -- a batch ---------------------------------------------------------------------------------
 
     def _end_batch(self, runs: Sequence[Run]) -> list[Ended]:

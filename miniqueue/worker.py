@@ -16,7 +16,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import miniqueue.functions  # noqa: F401  (registers the built-in task functions)
@@ -41,6 +41,7 @@ __all__ = ["Worker", "main"]
 log = logging.getLogger("miniqueue.worker")
 BEAT_S = 1.0
 AGAIN_S = 0.05  # between two tries to interrupt a run
+STUCK_S = 5.0  # a run that goes on so long after the first try will not return
 
 
 class Worker:
@@ -77,6 +78,9 @@ class Worker:
         self._started_ms = 0
         self._clock = (0, 0.0)  # Redis' time in ms, and the monotonic time when it was read
         self._closed = False
+        self._stuck: list[Lane] = []
+        self._code = 0
+        self.exit: Callable[[int], object] = lambda code: None  # how to end the process
 
     def run(self) -> None:
         """Work until stop(). The first lane runs in the calling thread."""
@@ -144,6 +148,9 @@ class Worker:
                 self._safely(self.beat)
                 beat_at = now + self._beat_s
             looks = [self._look_at(lane, now, stop_at) for lane in self.lanes]
+            if self._stuck and (now >= stop_at or not self._others_run()):
+                self._leave()
+                self.exit(self._code)
             with self._condition:
                 alarmed = self._wake_at  # by a lane, since we woke
                 self._wake_at = min(alarmed, beat_at, stop_at if stop_at > now else beat_at, *looks)
@@ -158,6 +165,8 @@ class Worker:
         if now >= min(run.deadline, stop_at):
             lane.runner.executor.interrupt(run, "timeout" if now >= run.deadline else "stop")
             lane.relieve()
+            if now >= min(run.deadline, stop_at) + STUCK_S and lane not in self._stuck:
+                self._give_up(lane, now)
             return now + AGAIN_S
         slow_at = run.began + self._shared.pace.prefetch_s
         if not (lane.backlog or lane.results):
@@ -166,6 +175,22 @@ class Worker:
             lane.relieve()
             return run.deadline
         return min(slow_at, run.deadline)
+
+    def _give_up(self, lane: Lane, now: float) -> None:
+        """Its task is in code outside Python that does not return: say so, and end the process."""
+        for run in lane.runner.runs:
+            log.error("task %s cannot be interrupted: this worker ends", run.task.id)
+            if now >= run.deadline:
+                self._code = 1
+                lane.results.extend(lane.runner.overdue(run, now - run.deadline))
+            else:
+                lane.runner.interrupted.append((run.task.id, run.task.attempt))
+        lane.relieve()
+        self._stuck.append(lane)
+        self.stop()
+
+    def _others_run(self) -> bool:
+        return any(lane.runner.current for lane in self.lanes if lane not in self._stuck)
 
     def beat(self) -> None:
         """Renew the leases, look after the queue, give a sign of life: one round trip."""
@@ -274,9 +299,9 @@ def serve(settings: Settings, modules: tuple[str, ...], name: str | None = None)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     load_modules(modules)
     worker = Worker(Queue(settings=settings), name=name)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: worker.stop())
+    _stop_on(worker, signal.SIGTERM, signal.SIGINT)
     worker.lanes[0].runner.executor.catch_signals()
+    worker.exit = os._exit
     Capture.install()
     log.info(
         "worker %s serves queue %r with %d lanes", worker.id, settings.queue, settings.concurrency
@@ -284,6 +309,26 @@ def serve(settings: Settings, modules: tuple[str, ...], name: str | None = None)
     log.info("%s", worker.durability().sentence)
     worker.run()
     log.info("worker %s has stopped", worker.id)
+
+
+def _stop_on(worker: Worker, *numbers: int) -> None:
+    """Stop the worker on these signals, even while the main thread is in code outside Python.
+
+    There a handler would wait; but the interpreter writes the number to the wakeup fd at once.
+    """
+    for number in numbers:
+        signal.signal(number, lambda *_: None)
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+
+    def listen() -> None:
+        with theirs:  # not to be closed while the interpreter writes to it
+            while heard := ours.recv(64):
+                if set(numbers) & set(heard):
+                    worker.stop()
+
+    threading.Thread(target=listen, name="signals", daemon=True).start()
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from pathlib import Path
 
 from miniqueue import Context, task
 
-__all__ = ["first_is_slow", "quick"]
+__all__ = ["first_is_slow", "quick", "stuck"]
 
 
 @task
@@ -25,3 +26,9 @@ def quick(number: int) -> int:
     """Enough work to be killed in."""
     time.sleep(0.003)
     return number
+
+
+@task(max_attempts=1)
+def stuck() -> None:
+    """Compute in C, outside the interpreter's reach, for minutes."""
+    hashlib.pbkdf2_hmac("sha256", b"x", b"y", 500_000_000)

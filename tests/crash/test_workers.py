@@ -11,7 +11,7 @@ import pytest
 from miniqueue.errors import TaskFailed
 from miniqueue.functions import crash, echo
 from tests.crash.conftest import LEASE_S, Crew
-from tests.crash.jobs import quick
+from tests.crash.jobs import quick, stuck
 from tests.processes import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(25)]
@@ -123,3 +123,28 @@ def test_r12_kills_at_any_time_lose_nothing_and_every_second_run_is_explained(cr
     again = {task_id: times - 1 for task_id, times in claims.items() if times > 1}
     assert again == dict(explained)
     assert _told(crew, "complete") == Counter(handle.id for handle in handles)
+
+
+def test_a_task_that_cannot_be_interrupted_is_told_and_its_worker_ends(crew: Crew) -> None:
+    """C code that does not return: neither a signal nor an exception reaches it."""
+    crew.hire("w1", timeout_s=0.3, grace_s=0.5)
+    handle = crew.queue.enqueue(stuck)
+    with pytest.raises(TaskFailed) as raised:
+        handle.wait(timeout_s=15)
+    assert raised.value.error["type"] == "TaskTimeout"
+    assert "could not be interrupted for 5" in raised.value.error["message"]
+    wait_for(lambda: not crew.workers["w1"].running)
+    assert crew.workers["w1"].exit_code == 1
+    assert crew.inspector.workers() == []
+    assert crew.inspector.check() == []
+
+
+def test_r12_sigterm_releases_a_task_that_cannot_be_interrupted(crew: Crew) -> None:
+    crew.hire("w1", grace_s=0.2)
+    handle = crew.queue.enqueue(stuck)
+    wait_for(lambda: handle.state == "running")
+    crew.workers["w1"].signal(signal.SIGTERM)
+    wait_for(lambda: not crew.workers["w1"].running, 15)
+    assert crew.workers["w1"].exit_code == 0
+    task = handle.get()
+    assert (task.state, task.tries) == ("queued", 0)
