@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import argparse
 import ast
-import contextlib
 import json
-import logging
 import re
 import shlex
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +16,6 @@ from pydantic import BaseModel
 
 from miniqueue.api import app
 from miniqueue.cli import build_parser
-from miniqueue.middleware import Capture
 from miniqueue.protocol import keys
 from miniqueue.queue import Queue
 from miniqueue.redis_client import Client
@@ -27,6 +23,7 @@ from miniqueue.registry import default_registry
 from miniqueue.schemas import ManyTasksIn, ScheduleIn, TaskIn
 from miniqueue.settings import Settings, variable
 from miniqueue.worker import Worker
+from tests.capture import captured
 from tests.worker.running import running
 
 ROOT = Path(__file__).parents[2]
@@ -57,17 +54,6 @@ def worker(redis_url: str, client: Client, monkeypatch: pytest.MonkeyPatch) -> I
         yield worker
     default_registry._functions.clear()
     default_registry._functions.update(registered)
-
-
-@contextlib.contextmanager
-def captured() -> Iterator[None]:
-    """What `miniqueue worker` does for its process."""
-    stdout, handlers = sys.stdout, list(logging.getLogger().handlers)
-    Capture.install()
-    try:
-        yield
-    finally:
-        sys.stdout, logging.getLogger().handlers = stdout, handlers
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)

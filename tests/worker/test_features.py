@@ -3,40 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
-import sys
-from collections.abc import Iterator
 
 import pytest
 
 from miniqueue.context import Context
 from miniqueue.errors import ConfigError
 from miniqueue.inspector import Inspector
-from miniqueue.middleware import Capture, Middleware
+from miniqueue.middleware import Middleware
 from miniqueue.options import Handling
 from miniqueue.outcome import Run
 from miniqueue.protocol.records import Completion, Failure
 from miniqueue.queue import Queue, TaskHandle
 from miniqueue.registry import Registry, task
 from miniqueue.worker import Worker
+from tests.capture import captured
 
 
 @pytest.fixture
 def worker(queue: Queue, registry: Registry) -> Worker:
     return Worker(queue, registry, name="w")
-
-
-@contextlib.contextmanager
-def captured() -> Iterator[None]:
-    """What `serve` does for the process of a worker."""
-    stdout, handlers = sys.stdout, list(logging.getLogger().handlers)
-    Capture.install()
-    try:
-        yield
-    finally:
-        sys.stdout, logging.getLogger().handlers = stdout, handlers
 
 
 def due_now(queue: Queue, handle: TaskHandle) -> None:
