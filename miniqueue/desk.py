@@ -32,7 +32,7 @@ class TaskDesk:
         self._kept(kept)
 
     def log(self, line: str) -> None:
-        self._run.lines.append(line)
+        self._run.log(line)
 
     def emit(self, piece: str) -> None:
         if not isinstance(piece, str):

@@ -59,11 +59,10 @@ class RateLimit(Middleware):
 
     def before(self, run: Run) -> int:
         task = run.task
-        if task.name not in self._registry:
+        handling = self._registry.handling(task.name)
+        if handling.rate is None:
             return 0
-        interval_ms = self._registry.get(task.name).handling.interval_ms
-        if not interval_ms:
-            return 0
+        interval_ms = handling.interval_ms
         if task.slot and run.started_ms - task.slot <= interval_ms:  # its start is now
             return 0  # ... and not one that passed while the queue was paused
         return self._queue.client.run(self._queue.protocol.reserve(task.name, interval_ms))
@@ -152,4 +151,4 @@ class LogLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         run = CURRENT.get()
         if run is not None and not record.name.startswith("miniqueue."):
-            run.lines.append(f"{record.levelname} {record.name}: {record.getMessage()}"[:1000])
+            run.log(f"{record.levelname} {record.name}: {record.getMessage()}"[:1000])

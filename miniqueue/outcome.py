@@ -16,6 +16,7 @@ from miniqueue.task import backoff, encode_json
 
 __all__ = ["Run", "completion", "failure"]
 
+NO_LINES: deque[str] = deque(maxlen=0)
 NO_HANDLING = Handling()
 YEAR_S = 31_536_000.0
 MOST_LINES = 1000  # log lines of a run that wait to be sent
@@ -30,13 +31,19 @@ class Run:
     began: float
     started_ms: int
     deadline: float
-    lines: deque[str] = field(default_factory=lambda: deque(maxlen=MOST_LINES))
+    lines: deque[str] = field(default_factory=lambda: NO_LINES)  # its own from the first line on
     _line: str = ""
+
+    def log(self, *lines: str) -> None:
+        """Keep log lines, the newest ones."""
+        if self.lines is NO_LINES:
+            self.lines = deque(maxlen=MOST_LINES)
+        self.lines.extend(lines)
 
     def write(self, text: str) -> None:
         """Add printed text; whole lines are kept, and what is behind them waits for its end."""
         *whole, rest = (self._line + text).split("\n")
-        self.lines.extend(line[:1000] for line in whole)
+        self.log(*(line[:1000] for line in whole))
         self._line = rest[:1000]
 
     def end_line(self) -> None:

@@ -6,7 +6,6 @@ is measured: a moving average of run times for each task function, and one over 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 from miniqueue.protocol.records import Claimed
@@ -51,12 +50,14 @@ class Pace:
         A function that never ran here counts as slow, so nothing waits behind a stranger. Tasks
         that run in one call (`batch_of` says how many do) start together.
         """
-        start, seen = 0.0, Counter[str]()
+        start = 0.0
+        seen: dict[str, int] = {}
         for i, task in enumerate(tasks):
-            size = batch_of(task)
-            if seen[task.name] % size == 0:  # it begins a call
+            name, size = task.name, batch_of(task)
+            place = seen.get(name, 0)
+            if size == 1 or place % size == 0:  # it begins a call
                 if i and start >= self.prefetch_s:
                     return list(tasks[:i]), list(tasks[i:])
-                start += size * self._by_name.get(task.name, self.prefetch_s / size)
-            seen[task.name] += 1
+                start += size * self._by_name.get(name, self.prefetch_s / size)
+            seen[name] = place + 1
         return list(tasks), []

@@ -15,7 +15,7 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
@@ -35,6 +35,7 @@ __all__ = [
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_USUAL = Handling()
 BUILT_IN = "miniqueue.functions."
 
 
@@ -47,13 +48,17 @@ class Spec:
     options: Options = field(default_factory=Options)
     doc: str = ""
     usage: str = ""
+    _counts: range = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.usage:
             object.__setattr__(self, "usage", f"{self.name}{self.signature}")
+        object.__setattr__(self, "_counts", _counts(self.signature))
 
-    def check(self, args: Iterable[Any], kwargs: dict[str, Any]) -> None:
+    def check(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         """Raise PayloadError unless the arguments fit the signature."""
+        if not kwargs and len(args) in self._counts:  # bind() says the same, 25 times slower
+            return
         try:
             self.signature.bind(*args, **kwargs)
         except TypeError as error:
@@ -91,6 +96,15 @@ class Spec:
             told["doc"],
             told["usage"],
         )
+
+
+def _counts(signature: inspect.Signature) -> range:
+    """How many positional arguments alone fit for certain; empty where more must be asked."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = signature.parameters.values()
+    if any(p.kind not in kinds for p in parameters):
+        return range(0)
+    return range(sum(p.default is p.empty for p in parameters), len(parameters) + 1)
 
 
 def _known(told: dict[str, Any]) -> dict[str, Any]:
@@ -184,6 +198,11 @@ class Registry:
             return self._functions[name]
         except KeyError:
             raise UnknownFunction(name, nearest(name, self._functions)) from None
+
+    def handling(self, name: str) -> Handling:
+        """How a function is handled; the usual way for one that is not here."""
+        function = self._functions.get(name)
+        return _USUAL if function is None else function.handling
 
     def specs(self) -> dict[str, Spec]:
         """What a worker announces."""

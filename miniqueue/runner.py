@@ -14,7 +14,6 @@ from miniqueue.desk import context_of
 from miniqueue.errors import PayloadError, PayloadTooLarge
 from miniqueue.executor import Executor, Interrupted, SharedLoop
 from miniqueue.middleware import Middleware
-from miniqueue.options import Handling
 from miniqueue.outcome import Run, completion, failure
 from miniqueue.pace import Pace
 from miniqueue.protocol.records import Claimed, Completion, Failure, Note, Postponement
@@ -67,7 +66,8 @@ class Runner:
         if timeout_s < SOON_S:
             self._shared.alarm(began + timeout_s)
         try:
-            ended = self._end_batch(runs) if self.batch_of(tasks[0]) > 1 else self._end(runs[0])
+            batch = self.batch_of(tasks[0]) > 1
+            ended = self._end_batch(runs) if batch else self._end(runs[0])
         finally:
             self.runs, self.current = (), None
         self._shared.done += len(runs)
@@ -76,7 +76,7 @@ class Runner:
 
     def batch_of(self, task: Claimed) -> int:
         """How many tasks like this one run in one call of its function."""
-        return self._handling(task.name).batch
+        return self._shared.registry.handling(task.name).batch
 
     # -- one task --------------------------------------------------------------------------------
 
@@ -139,7 +139,7 @@ class Runner:
             if error.why == "stop":
                 self.interrupted.append((run.task.id, run.task.attempt))
             return None
-        return failure(run, error, self._handling(run.task.name))
+        return failure(run, error, self._shared.registry.handling(run.task.name))
 
     def _told(self, run: Run, ended: Completion | Failure | None) -> list[Ended]:
         for middleware in self._shared.middlewares:
@@ -212,10 +212,6 @@ class Runner:
         registry = self._shared.registry
         known = registry.get(task.name).spec.options.timeout_s if task.name in registry else None
         return task.timeout_s or known or self._queue.settings.timeout_s
-
-    def _handling(self, name: str) -> Handling:
-        registry = self._shared.registry
-        return registry.get(name).handling if name in registry else Handling()
 
 
 def drain(items: deque[Any]) -> list[Any]:

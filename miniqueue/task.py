@@ -235,8 +235,10 @@ def to_int(text: str | None) -> int | None:
 
 def to_float(text: str | None) -> float | None:
     """As to_int; not a number and infinity are no numbers."""
+    if text is None:
+        return None
     try:
-        number = float(text or "nan")
+        number = float(text)
     except ValueError:
         return None
     return number if math.isfinite(number) else None
