@@ -32,7 +32,6 @@ from miniqueue.follow import Follower
 from miniqueue.guard import Guard
 from miniqueue.inspector import Inspector
 from miniqueue.manage import Manage
-from miniqueue.options import changed
 from miniqueue.protocol.operations import Protocol
 from miniqueue.protocol.records import Submission
 from miniqueue.queue import Queue, submission
@@ -96,12 +95,9 @@ class Front:
         return JSONResponse({"task_ids": ids, "status": "submitted"}, 202)
 
     async def _submission(self, task: TaskIn, key: str | None) -> Submission:
-        spec = await self._spec(task.name)
-        options = changed(spec.options, task.changes() | {"idempotency_key": key})
-        queue = options.queue or self.settings.queue
-        return submission(
-            new_ids(queue, 1)[0], spec, task.args, task.kwargs, options, self.settings
-        )
+        spec = (await self._spec(task.name)).but(task.changes() | {"idempotency_key": key})
+        task_id = new_ids(spec.options.queue or self.settings.queue, 1)[0]
+        return submission(task_id, spec, task.args, task.kwargs, self.settings)
 
     async def _enqueue(self, sent: list[Submission]) -> list[str]:
         name = queue_of(sent[0].id)

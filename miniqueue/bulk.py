@@ -8,10 +8,8 @@ from typing import Any
 
 import miniqueue.functions  # noqa: F401  (registers the built-in task functions)
 from miniqueue.errors import MiniQueueError, PayloadError
-from miniqueue.options import changed
 from miniqueue.protocol.records import Submission
-from miniqueue.queue import Queue, submission
-from miniqueue.task import new_ids
+from miniqueue.queue import Queue
 
 __all__ = ["send_lines"]
 
@@ -33,14 +31,9 @@ def send_lines(queue: Queue, lines: Iterable[str]) -> list[str]:
 def _made(queue: Queue, number: int, line: str) -> Submission:
     try:
         told = _read(line)
-        spec = queue.spec(told.get("name", "sample"))
         words = {k: tuple(v) if k == "after" else v for k, v in told.items() if k not in CALL}
-        options = changed(spec.options, words)
-        if options.queue not in (None, queue.name):
-            raise PayloadError(f"it goes to queue {options.queue!r}: say --queue {options.queue}")
-        args, kwargs = told.get("args", []), told.get("kwargs", {})
-        task_id = new_ids(queue.name, 1)[0]
-        return submission(task_id, spec, args, kwargs, options, queue.settings)
+        spec = queue.spec(told.get("name", "sample")).but(words)
+        return queue.prepare(spec, told.get("args", []), told.get("kwargs", {}))
     except MiniQueueError as error:
         raise PayloadError(f"line {number}: {error}") from None
 

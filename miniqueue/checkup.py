@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from miniqueue.protocol.calls import Call, pairs
+from miniqueue.protocol.calls import Call, pairs, redis_time
 from miniqueue.protocol.keys import QueueKeys
 from miniqueue.redis_client import Client
 from miniqueue.task import PRIORITIES, Task, TaskState
-from miniqueue.views import milliseconds, scores
+from miniqueue.views import scores
 
 __all__ = ["check", "read", "sets"]
 
@@ -22,7 +22,7 @@ def check(client: Client, keys: QueueKeys) -> list[str]:
     Each waiting or running task is in exactly the structure that its state names, each ended one in
     its set, and no task hash is in none.
     """
-    now = client.run(Call("TIME", (), (), milliseconds))
+    now = client.run(redis_time())
     places: dict[str, str] = {}
     problems: list[str] = []
     for label, members in _structures(client, keys):

@@ -17,6 +17,7 @@ from miniqueue.errors import ConfigError, MiniQueueError, TaskCancelled, TaskFai
 from miniqueue.options import TAKES
 from miniqueue.settings import Settings
 from miniqueue.task import PRIORITIES
+from miniqueue.worker import add_arguments, add_import, serve
 
 __all__ = ["build_parser", "main"]
 
@@ -97,14 +98,12 @@ def _api(args: Args) -> int:
 
 
 def _worker(args: Args) -> int:
-    from miniqueue import worker
-
     settings = Settings.from_env().but(queue=args.queue, concurrency=args.concurrency)
     if args.reload:
         from miniqueue.reload import run_reloading
 
         return run_reloading([word for word in sys.argv[1:] if word != "--reload"])
-    worker.serve(settings, (*settings.modules, *args.modules), args.name)
+    serve(settings, (*settings.modules, *args.modules), args.name)
     return 0
 
 
@@ -112,7 +111,6 @@ def _worker(args: Args) -> int:
 
 
 def _submit(args: Args) -> int:
-    import miniqueue.functions  # noqa: F401
     from miniqueue.queue import Queue
     from miniqueue.registry import load_modules
 
@@ -234,12 +232,10 @@ def _add_running(commands: Any) -> None:
     api.add_argument("--reload", action="store_true", help="start anew when the code changes")
     api.add_argument("--access-log", action="store_true", help="log each request")
     worker = _add(commands, "worker", _worker, "run a worker")
-    worker.add_argument("--queue", help="the queue to serve (MINIQUEUE_QUEUE)")
-    worker.add_argument("--concurrency", type=int, help="tasks at once (MINIQUEUE_CONCURRENCY)")
-    worker.add_argument("--name", help="a name that no other worker has")
+    add_arguments(worker)
     worker.add_argument("--reload", action="store_true", help="start anew when the code changes")
-    for parser in (up, api, worker):
-        _add_import(parser)
+    for parser in (up, api):
+        add_import(parser)
 
 
 def _add_tasks(commands: Any) -> None:
@@ -262,7 +258,7 @@ def _add_tasks(commands: Any) -> None:
     submit.add_argument(
         "--wait", type=float, metavar="S", help="wait up to S seconds and print the result"
     )
-    _add_import(submit)
+    add_import(submit)
     for name, run, doc in (
         ("explain", _explain, "say in plain sentences why a task waits or ran twice"),
         ("cancel", _cancel, "cancel a task"),
@@ -330,13 +326,6 @@ def _add(commands: Any, name: str, run: Callable[[Args], int], doc: str, extra: 
     parser = commands.add_parser(name, help=doc, description=doc[0].upper() + doc[1:] + ".")
     parser.set_defaults(run=run, extra=extra, json=False)
     return parser
-
-
-def _add_import(parser: Any) -> None:
-    parser.add_argument(
-        "--import", dest="modules", action="append", default=[], metavar="MODULE",
-        help="import this module for its task functions (repeatable)",
-    )  # fmt: skip
 
 
 def _add_json(parser: Any) -> None:

@@ -20,12 +20,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from miniqueue.errors import ConfigError
 from miniqueue.flow import Step
-from miniqueue.protocol.calls import Call, pairs
+from miniqueue.protocol.calls import Call, pairs, redis_time
 from miniqueue.protocol.operations import Protocol
 from miniqueue.protocol.records import Submission
 from miniqueue.queue import Queue, submission
 from miniqueue.settings import check_name
-from miniqueue.task import encode_json, new_ids
+from miniqueue.task import PRIORITIES, encode_json, new_ids
 
 __all__ = ["Schedule", "due_calls", "schedule", "schedules", "unschedule"]
 
@@ -73,11 +73,11 @@ def schedule(
     if missed not in get_args(Missed):
         raise ConfigError(f"missed={missed!r}: say one of {', '.join(get_args(Missed))}")
     spec = queue.spec(step.function)
-    sent = submission("-", spec, step.args, step.kwargs, spec.options, queue.settings)
+    sent = submission("-", spec, step.args, step.kwargs, queue.settings)
     if sent.after or sent.delay_ms or sent.unique:
         raise ConfigError("a scheduled task has no after, delay_s and idempotency_key")
     now_ms, known = queue.client.run_many(
-        [_time(), Call("HLEN", (queue.protocol.keys.cron,), (), int)]
+        [redis_time(), Call("HLEN", (queue.protocol.keys.cron,), (), int)]
     )
     if known >= MOST and name not in queue.client.run(read(queue.protocol)):
         raise ConfigError(f"queue {queue.name!r} has {known:,} schedules, the limit is {MOST:,}")
@@ -121,7 +121,7 @@ def _tick(protocol: Protocol, due: Schedule, now_ms: int, events_kept: int) -> C
     skipped = due.missed == "skip" and now_ms - due.next_ms > LATE_MS
     task_id = new_ids(protocol.queue, 1)[0]
     sent = Submission(id=task_id, **{"kwargs": "{}", "args": "[]", **due.task})
-    ready = k.ready[("high", "normal", "low").index(sent.priority)]
+    ready = k.ready[PRIORITIES.index(sent.priority)]
     head = (k.prefix, due.name, due.kept, due.following(now_ms).text())
     args = (*head, "" if skipped else task_id, events_kept, sent.expiry_ms, *sent.stored())
     return Call("tick", (k.cron, ready, k.events, k.wake, k.stats), args, int)
@@ -152,7 +152,3 @@ def _parsed(name: str, text: str) -> Schedule | None:
         return replace(Schedule(name, **json.loads(text)), kept=text)
     except (ValueError, TypeError):
         return None
-
-
-def _time() -> Call[int]:
-    return Call("TIME", (), (), lambda reply: int(reply[0]) * 1000 + int(reply[1]) // 1000)

@@ -10,14 +10,14 @@ Each is one round trip, accepted as a whole or not at all. A failed task fails a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from miniqueue.errors import ConfigError
+from miniqueue.options import Takes
 from miniqueue.protocol.records import Submission
-from miniqueue.queue import Queue, TaskHandle, submission
-from miniqueue.registry import Spec, TaskFunction
-from miniqueue.task import new_ids
+from miniqueue.queue import Queue, TaskHandle
+from miniqueue.registry import TaskFunction
 
 __all__ = ["Step", "chain", "chord", "group", "step"]
 
@@ -61,15 +61,10 @@ def chord(queue: Queue, steps: Sequence[Step], then: Step) -> TaskHandle:
     return TaskHandle(_sent(queue, [*made, last])[-1], queue)
 
 
-def _made(queue: Queue, one: Step, after: tuple[str, ...], takes: Any) -> Submission:
-    spec: Spec = queue.spec(one.function)
-    if spec.options.queue not in (None, queue.name):
-        raise ConfigError(
-            f"a flow stays in one queue: {spec.name!r} has queue {spec.options.queue!r}"
-        )
-    options = replace(spec.options, after=(*spec.options.after, *after), takes=takes)
-    task_id = new_ids(queue.name, 1)[0]
-    return submission(task_id, spec, one.args, one.kwargs, options, queue.settings)
+def _made(queue: Queue, one: Step, after: tuple[str, ...], takes: Takes) -> Submission:
+    spec = queue.spec(one.function)
+    spec = spec.but({"after": (*spec.options.after, *after), "takes": takes})
+    return queue.prepare(spec, one.args, one.kwargs)
 
 
 def _sent(queue: Queue, made: Sequence[Submission]) -> list[str]:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from miniqueue.checkup import check, read, sets
 from miniqueue.errors import ConfigError, MiniQueueError
 from miniqueue.explain import Facts, explain
-from miniqueue.protocol.calls import Call, pairs
+from miniqueue.protocol.calls import Call, pairs, redis_time, same
 from miniqueue.protocol.keys import QueueKeys
 from miniqueue.protocol.operations import Protocol
 from miniqueue.queue import Queue
@@ -27,7 +28,6 @@ from miniqueue.views import (
     Piece,
     QueueInfo,
     WorkerInfo,
-    milliseconds,
     number,
     parse_events,
     parse_pieces,
@@ -100,12 +100,12 @@ class Inspector:
         """One queue in numbers."""
         keys = self._keys(name)
         calls: list[Call[Any]] = [
-            Call("TIME", (), (), milliseconds),
+            redis_time(),
             Call("EXISTS", (keys.paused,), (), bool),
             Call("HGETALL", (keys.stats,), (), pairs),
             *(Call("LLEN", (key,), (), int) for key in keys.ready),
             *(Call("ZCARD", (key,), (), int) for key in sets(keys).values()),
-            *(Call("LINDEX", (key,), (0,), _same) for key in keys.ready),
+            *(Call("LINDEX", (key,), (0,), same) for key in keys.ready),
         ]
         now, paused, stats, *rest = self._client.run_many(calls)
         lengths, cards, heads = rest[:3], rest[3:8], [head for head in rest[8:] if head]
@@ -127,7 +127,7 @@ class Inspector:
     def workers(self) -> list[WorkerInfo]:
         """Workers that beat in the last minute, at most 1,000, newest beat first."""
         listed: Call[list[str]] = Call("ZREVRANGE", (self._shared.workers,), (0, 999), list)
-        now, ids = self._client.run_many([Call("TIME", (), (), milliseconds), listed])
+        now, ids = self._client.run_many([redis_time(), listed])
         if not ids:
             return []
         hashes = self._client.run_many(
@@ -176,17 +176,7 @@ class Inspector:
         for event in self.events(limit=NEAR, queue=queue_of(task_id)):
             marks = tuple(mark for mark in event.tasks if mark.task_id == task_id)
             if marks:
-                found.append(
-                    Event(
-                        event.id,
-                        event.at_ms,
-                        event.verb,
-                        marks,
-                        event.worker,
-                        event.state,
-                        event.reason,
-                    )
-                )
+                found.append(replace(event, tasks=marks))
         return found
 
     def explain(self, task_id: str) -> list[str]:
@@ -196,10 +186,10 @@ class Inspector:
         rank = PRIORITIES.index(task.priority)
         now, paused, lease, place, *ahead = self._client.run_many(
             [
-                Call("TIME", (), (), milliseconds),
+                redis_time(),
                 Call("EXISTS", (keys.paused,), (), bool),
                 Call("ZSCORE", (keys.running,), (task_id,), number),
-                Call("LPOS", (keys.ready[rank],), (task_id, "MAXLEN", NEAR), _same),
+                Call("LPOS", (keys.ready[rank],), (task_id, "MAXLEN", NEAR), same),
                 *(Call("LLEN", (key,), (), int) for key in keys.ready[:rank]),
             ]
         )
@@ -208,7 +198,7 @@ class Inspector:
         return explain(task, Facts(now, paused, workers, place, sum(ahead), lease, parents))
 
     def _states(self, keys: QueueKeys, ids: Sequence[str]) -> dict[str, str | None]:
-        calls = [Call("HGET", (keys.task(i),), ("state",), _same) for i in ids]
+        calls = [Call("HGET", (keys.task(i),), ("state",), same) for i in ids]
         return dict(zip(ids, self._client.run_many(calls), strict=True)) if ids else {}
 
     def check(self, queue: str | None = None) -> list[str]:
@@ -260,7 +250,7 @@ def _sources(
         return lambda at, n: Call(command, (key,), (at, at + n - 1), list)
 
     ready = [of_list(key) for key in keys.ready]
-    sets = {
+    of_state = {
         TaskState.RUNNING: of_set(keys.running, "ZRANGE"),
         TaskState.SCHEDULED: of_set(keys.scheduled, "ZRANGE"),
         TaskState.DEFERRED: of_set(keys.deferred, "ZRANGE"),
@@ -268,12 +258,12 @@ def _sources(
         TaskState.SUCCEEDED: of_set(keys.finished, "ZREVRANGE"),
     }
     if state is None:
-        running, *others = sets.values()
+        running, *others = of_state.values()
         return [running, *ready, *others]
     if state is TaskState.QUEUED:
         return ready
     ended = TaskState.SUCCEEDED if state is TaskState.CANCELLED else state
-    return [sets[ended]]
+    return [of_state[ended]]
 
 
 def _state(text: str | None) -> TaskState | None:
@@ -289,10 +279,6 @@ def _cursor(text: str | None, sources: int) -> tuple[int, int]:
     if not (source + offset).isdecimal() or not offset or int(source or sources) >= sources:
         raise ConfigError(f"cursor {text!r} is not one that an earlier page gave")
     return int(source), int(offset)
-
-
-def _same(reply: Any) -> Any:
-    return reply
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ __all__ = ["Capture", "Metrics", "Middleware", "RateLimit", "Tally"]
 
 MOST_NAMES = 200  # functions that are counted by name
 
-Ended = Completion | Failure | None
+Outcome = Completion | Failure | None
 
 
 class Middleware:
@@ -41,7 +41,7 @@ class Middleware:
         """
         return 0
 
-    def after(self, run: Run, ended: Ended) -> None:
+    def after(self, run: Run, ended: Outcome) -> None:
         """A run is over; `ended` is None where another attempt owns the task, or it is handed back.
 
         Not called for a task that was put off. An exception here is logged and changes nothing.
@@ -86,7 +86,7 @@ class Metrics(Middleware):
     def __init__(self) -> None:
         self.tallies: dict[str, Tally] = {}
 
-    def after(self, run: Run, ended: Ended) -> None:
+    def after(self, run: Run, ended: Outcome) -> None:
         name = run.task.name
         if name not in self.tallies and len(self.tallies) >= MOST_NAMES:
             name = "(others)"
@@ -115,7 +115,7 @@ class Capture(Middleware):
         CURRENT.set(run)
         return 0
 
-    def after(self, run: Run, ended: Ended) -> None:
+    def after(self, run: Run, ended: Outcome) -> None:
         run.end_line()
         CURRENT.set(None)
 

@@ -17,7 +17,6 @@ from miniqueue.task import backoff, encode_json
 __all__ = ["Run", "completion", "failure"]
 
 NO_LINES: deque[str] = deque(maxlen=0)
-NO_HANDLING = Handling()
 YEAR_S = 31_536_000.0
 MOST_LINES = 1000  # log lines of a run that wait to be sent
 LATE_S = 1.0  # a run that goes on so long after it was interrupted is told of
@@ -62,7 +61,7 @@ def completion(run: Run, result: str) -> Completion:
     return Completion(run.task.id, run.task.attempt, result, run.started_ms, run.run_ms)
 
 
-def failure(run: Run, error: BaseException, handling: Handling = NO_HANDLING) -> Failure:
+def failure(run: Run, error: BaseException, handling: Handling) -> Failure:
     """A run that raised: tried again while attempts are left, unless it is told not to."""
     task = run.task
     tries = task.attempt - task.released

@@ -16,7 +16,7 @@ from miniqueue.errors import (
     TaskNotFound,
     UnknownFunction,
 )
-from miniqueue.options import Options, changed
+from miniqueue.options import Options
 from miniqueue.protocol.calls import Call
 from miniqueue.protocol.operations import Protocol
 from miniqueue.protocol.records import Submission
@@ -127,10 +127,7 @@ class Queue:
 
         Raises as enqueue().
         """
-        spec = self.spec(name)
-        return self._send(replace(spec, options=changed(spec.options, options)), [(args, kwargs)])[
-            0
-        ]
+        return self._send(self.spec(name).but(options), [(args, kwargs)])[0]
 
     def enqueue_many(
         self, function: TaskFunction[..., Any] | str, calls: Iterable[Sequence[Any]], /
@@ -158,7 +155,7 @@ class Queue:
             raise ConfigError("an idempotency_key names one task; enqueue_many sends several")
         ids = new_ids(queue.name, len(calls))
         sent = [
-            submission(task_id, spec, args, kwargs, spec.options, queue.settings)
+            submission(task_id, spec, args, kwargs, queue.settings)
             for task_id, (args, kwargs) in zip(ids, calls, strict=True)
         ]
         return [TaskHandle(task_id, queue) for task_id in queue.submit(sent)]
@@ -246,6 +243,19 @@ class Queue:
             raise UnknownFunction(function, nearest(function, {*known, *self.registry.specs()}))
         return spec
 
+    def prepare(self, spec: Spec, args: Sequence[Any], kwargs: dict[str, Any]) -> Submission:
+        """A task of this queue, checked and encoded, for submit(); it keeps to this queue.
+
+        Raises PayloadError, PayloadTooLarge, and ConfigError where the function has another queue.
+        """
+        other = spec.options.queue
+        if other not in (None, self.name):
+            raise ConfigError(
+                f"this stays in one queue, {self.name!r}, and {spec.name!r} has queue {other!r}: "
+                f"say --queue {other} or Queue({other!r})"
+            )
+        return submission(new_ids(self.name, 1)[0], spec, args, kwargs, self.settings)
+
     def sibling(self, name: str | None) -> Queue:
         """Another queue on the same Redis, through the same client."""
         return Queue(name, settings=self.settings, registry=self.registry, client=self.client)
@@ -260,10 +270,10 @@ def submission(
     spec: Spec,
     args: Sequence[Any],
     kwargs: dict[str, Any],
-    options: Options,
     settings: Settings,
 ) -> Submission:
     """Check a call against its function and encode it. Raises PayloadError, PayloadTooLarge."""
+    options = spec.options
     _check_parents(options.after, task_id)
     spec.check([None, *args] if options.takes != "nothing" else args, kwargs)
     args_text = encode(list(args), f"the arguments of {spec.name!r}")

@@ -16,7 +16,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from miniqueue.context import Context
@@ -54,6 +54,10 @@ class Spec:
         if not self.usage:
             object.__setattr__(self, "usage", f"{self.name}{self.signature}")
         object.__setattr__(self, "_counts", _counts(self.signature))
+
+    def but(self, changes: dict[str, Any]) -> Spec:
+        """The same with some options changed. Raises ConfigError for one that does not exist."""
+        return replace(self, options=changed(self.options, changes))
 
     def check(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         """Raise PayloadError unless the arguments fit the signature."""

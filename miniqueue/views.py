@@ -153,11 +153,6 @@ def _mark(word: str) -> Mark:
     return Mark(task_id, int(attempt))
 
 
-def milliseconds(reply: Any) -> int:
-    """The reply of TIME, in ms."""
-    return int(reply[0]) * 1000 + int(reply[1]) // 1000
-
-
 def number(reply: Any) -> float | None:
     """A score, where there is one."""
     return None if reply is None else float(reply)

@@ -28,13 +28,12 @@ from miniqueue.lane import Lane
 from miniqueue.middleware import Capture, Metrics, Middleware, RateLimit
 from miniqueue.outcome import Run
 from miniqueue.pace import Pace
-from miniqueue.protocol.calls import Call
+from miniqueue.protocol.calls import Call, redis_time
 from miniqueue.protocol.records import Note
 from miniqueue.queue import Queue
 from miniqueue.registry import Registry, default_registry, load_modules
 from miniqueue.runner import Shared, drain
 from miniqueue.settings import Settings
-from miniqueue.views import milliseconds
 
 __all__ = ["Worker", "main"]
 
@@ -115,7 +114,6 @@ class Worker:
         """Announce the functions and give a first sign of life; waits for Redis."""
         while not self._shared.stopping.is_set():
             try:
-                self._client.run_many(self._announcement())  # before anybody sees this worker
                 self.beat()
                 return
             except BackendUnavailable as away:
@@ -194,30 +192,31 @@ class Worker:
 
     def beat(self) -> None:
         """Renew the leases, look after the queue, give a sign of life: one round trip."""
-        sent = time.monotonic()
+        sent, first = time.monotonic(), not self._started_ms
         runs = [lane.runner.current for lane in self.lanes]
         held = [pair for lane in self.lanes for pair in lane.held()]
-        calls: list[Call[Any]] = [Call("TIME", (), (), milliseconds), self._protocol.extend(held)]
         beat_ms = self._now_ms()
         self._started_ms = self._started_ms or beat_ms
-        calls += self._protocol.roster.beat(self.id, beat_ms, self._about(runs))
+        roster = self._protocol.roster
+        calls: list[Call[Any]] = [redis_time(), self._protocol.extend(held)]
+        calls.append(read_schedules(self._protocol))
+        calls += self._announcement() if first else []  # before anybody sees this worker
+        beating = len(calls)
+        calls += roster.beat(self.id, beat_ms, self._about(runs))
         calls += [*self._maintenance(), *self._notes(runs)]
-        now_ms, fates, unknown, *_ = self._client.run_many(calls)
+        replies = self._client.run_many(calls)
+        now_ms, fates, schedules = replies[:3]
         self._clock = (now_ms, time.monotonic())
         self._shared.renewed = sent
-        if unknown:  # the first beat, or a Redis that came back empty
-            self._client.run_many(self._announcement())
-        self._tick(now_ms)
+        again = self._announcement() if replies[beating] and not first else []
+        again += due_calls(
+            self._protocol, list(schedules.values()), now_ms, self.settings.events_kept
+        )
+        if again:  # a Redis that came back empty, or schedules whose time has come
+            self._client.run_many(again)
         told = dict(zip(held, fates, strict=True))
         for lane, run in zip(self.lanes, runs, strict=True):
             self._tell(lane, run, told)
-
-    def _tick(self, now_ms: int) -> None:
-        """Send the tasks of schedules whose time has come."""
-        found = self._client.run(read_schedules(self._protocol)).values()
-        due = due_calls(self._protocol, list(found), now_ms, self.settings.events_kept)
-        if due:
-            self._client.run_many(due)
 
     def _notes(self, runs: Sequence[Run | None]) -> list[Call[Any]]:
         """What the running tasks have logged since the last beat."""
@@ -262,7 +261,7 @@ class Worker:
     def _now_ms(self) -> int:
         ms, read = self._clock
         if not ms:
-            ms, read = self._client.run(Call("TIME", (), (), milliseconds)), time.monotonic()
+            ms, read = self._client.run(redis_time()), time.monotonic()
             self._clock = (ms, read)
         return ms + int((time.monotonic() - read) * 1000)
 
@@ -277,21 +276,20 @@ class Worker:
         self._safely(lambda: self._client.run_many(self._protocol.roster.leave(self.id)))
 
 
+def add_import(parser: argparse.ArgumentParser) -> None:
+    """`--import MODULE`, for every command that needs task functions."""
+    parser.add_argument(
+        "--import", dest="modules", action="append", default=[], metavar="MODULE",
+        help="import this module for its task functions (repeatable)",
+    )  # fmt: skip
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of a worker, for this module's command line and for `miniqueue worker`."""
-    parser.add_argument(
-        "--import",
-        dest="modules",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help="import this module for its task functions (repeatable)",
-    )
     parser.add_argument("--queue", help="the queue to serve (MINIQUEUE_QUEUE)")
-    parser.add_argument(
-        "--name", help="a name that no other worker has (default: host, pid, random)"
-    )
     parser.add_argument("--concurrency", type=int, help="tasks at once (MINIQUEUE_CONCURRENCY)")
+    parser.add_argument("--name", help="a name that no other worker has")
+    add_import(parser)
 
 
 def serve(settings: Settings, modules: tuple[str, ...], name: str | None = None) -> None:

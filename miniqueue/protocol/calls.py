@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Call", "entries", "pairs", "script", "scripts", "sha"]
+__all__ = ["Call", "entries", "pairs", "redis_time", "same", "script", "scripts", "sha"]
 
 T = TypeVar("T")
 
@@ -52,6 +52,16 @@ def scripts() -> list[str]:
 def sha(name: str) -> str:
     """The name under which Redis knows a script: the SHA-1 of its text."""
     return hashlib.sha1(script(name).encode(), usedforsecurity=False).hexdigest()
+
+
+def redis_time() -> Call[int]:
+    """Redis' clock in ms, the only one that counts (R5)."""
+    return Call("TIME", (), (), lambda reply: int(reply[0]) * 1000 + int(reply[1]) // 1000)
+
+
+def same(reply: Any) -> Any:
+    """The parse of a call whose reply is what one wants."""
+    return reply
 
 
 def entries(reply: Any) -> list[tuple[str, Mapping[str, str]]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from miniqueue.errors import InvalidTransition, PayloadError, QueueFull, TaskExists, TaskNotFound
-from miniqueue.protocol.calls import Call, entries, pairs
+from miniqueue.protocol.calls import Call, entries, pairs, same
 from miniqueue.protocol.keys import QueueKeys
 from miniqueue.protocol.records import (
     Claimed,
@@ -77,11 +77,11 @@ class Protocol:
 
     def wait(self, task_id: str) -> Call[str | None]:
         """Announce a waiter; gives the state, None where there is no such task."""
-        return Call("wait", (self.keys.task(task_id),), (), _same)
+        return Call("wait", (self.keys.task(task_id),), (), same)
 
     def block_for(self, task_id: str, timeout_s: float) -> Call[Any]:
         """Block until the token of an ended task comes, at most `timeout_s`."""
-        return Call("BLPOP", (self.keys.done(task_id),), (timeout_s,), _same)
+        return Call("BLPOP", (self.keys.done(task_id),), (timeout_s,), same)
 
     def cancel(self, task_id: str, reason: str = "cancelled by request") -> Call[str]:
         """Cancel; gives the state it was in. Raises TaskNotFound, InvalidTransition."""
@@ -220,7 +220,7 @@ class Protocol:
 
     def saved(self, task_id: str) -> Call[str | None]:
         """The last checkpoint (JSON)."""
-        return Call("HGET", (self.keys.task(task_id),), ("checkpoint",), _same)
+        return Call("HGET", (self.keys.task(task_id),), ("checkpoint",), same)
 
     def once(self, task_id: str, attempt: int, key: str) -> Call[int]:
         """1 for the first attempt that asks, 0 for later ones, -1 lease lost, -2 too many keys."""
@@ -238,7 +238,7 @@ class Protocol:
 
     def wake(self, timeout_s: float) -> Call[Any]:
         """Block until a hint comes that there may be work, at most `timeout_s`."""
-        return Call("BLPOP", (self.keys.wake,), (timeout_s,), _same)
+        return Call("BLPOP", (self.keys.wake,), (timeout_s,), same)
 
     # -- maintenance, by every worker ------------------------------------------------------------
 
@@ -275,10 +275,6 @@ class Protocol:
     def forget(self) -> Call[int]:
         """Ids of tasks that Redis has forgotten leave the finished and failed sets."""
         return Call("forget", (self.keys.finished, self.keys.failed), (10 * AT_ONCE,), int)
-
-
-def _same(reply: Any) -> Any:
-    return reply
 
 
 def _claims(reply: list[Any]) -> Claims:

@@ -12,13 +12,12 @@ from typing import Any
 import pytest
 
 from miniqueue.inspector import Inspector
-from miniqueue.protocol.calls import Call, T
+from miniqueue.protocol.calls import Call, T, redis_time
 from miniqueue.protocol.records import Completion, Failure, Submission
 from miniqueue.queue import Queue
 from miniqueue.redis_client import Client
 from miniqueue.settings import Settings
 from miniqueue.task import PRIORITIES
-from miniqueue.views import milliseconds
 
 HOUR_MS = 3_600_000
 SETS = {"scheduled": "scheduled", "running": "running", "failed": "failed"}
@@ -104,7 +103,7 @@ class Bench:
 
     def now(self) -> int:
         """Redis' time in ms."""
-        return self.client.run(Call("TIME", (), (), milliseconds))
+        return self.client.run(redis_time())
 
     def in_ms(self, ms: float) -> Any:
         """About so many ms from now, on Redis' clock."""

@@ -7,10 +7,9 @@ import time
 import pytest
 
 from miniqueue.inspector import Inspector
-from miniqueue.protocol.calls import Call
+from miniqueue.protocol.calls import redis_time
 from miniqueue.queue import Queue
 from miniqueue.registry import Registry, TaskFunction, task
-from miniqueue.views import milliseconds
 from miniqueue.worker import Worker, main
 from tests.processes import wait_for
 from tests.protocol.bench import about
@@ -21,7 +20,7 @@ DAY_S = 86_400
 
 
 def redis_ms(queue: Queue) -> int:
-    return queue.client.run(Call("TIME", (), (), milliseconds))
+    return queue.client.run(redis_time())
 
 
 def test_a_worker_announces_its_functions_and_itself(
