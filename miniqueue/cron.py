@@ -12,6 +12,7 @@ ticks are never sent one by one. While a queue is paused its schedules go on, an
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ from miniqueue.task import PRIORITIES, encode_json, new_ids
 
 __all__ = ["Schedule", "due_calls", "schedule", "schedules", "unschedule"]
 
+log = logging.getLogger("miniqueue.worker")
 Missed = Literal["once", "skip"]
 LATE_MS = 60_000  # a tick that is later than this was missed
 MOST = 1000  # schedules of a queue
@@ -112,8 +114,17 @@ def read(protocol: Protocol) -> Call[dict[str, Schedule]]:
 def due_calls(
     protocol: Protocol, found: Sequence[Schedule], now_ms: int, events_kept: int
 ) -> list[Call[int]]:
-    """A tick for each schedule whose time has come."""
-    return [_tick(protocol, s, now_ms, events_kept) for s in found if s.next_ms <= now_ms]
+    """A tick for each schedule whose time has come; one that cannot be sent is told of."""
+    calls = []
+    for one in found:
+        try:
+            if one.next_ms <= now_ms:
+                calls.append(_tick(protocol, one, now_ms, events_kept))
+        except (ConfigError, TypeError, ValueError) as error:  # a foreign hand
+            log.warning("schedule %r cannot be sent: %s", one.name, error)
+        except ImportError as error:
+            log.warning("%s: pip install 'miniqueue[cron]' to send schedules", error)
+    return calls
 
 
 def _tick(protocol: Protocol, due: Schedule, now_ms: int, events_kept: int) -> Call[int]:

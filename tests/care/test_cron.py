@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -144,3 +145,27 @@ def test_a_schedule_that_a_foreign_hand_broke_stops_nobody(
     Worker(queue, registry, name="w").beat()
     assert len(Inspector(queue).tasks().tasks) == 1
     assert [type(s) for s in schedules(queue)] == [Schedule]
+
+
+@pytest.mark.parametrize("broken", [{"expression": "x"}, {"timezone": "Mars"}, {"next_ms": "soon"}])
+def test_a_schedule_without_a_next_time_does_not_stop_the_worker(
+    queue: Queue, registry: Registry, add: Add, broken: dict[str, str]
+) -> None:
+    for name in ("bad", "good"):
+        schedule(queue, name, YEARLY, step(add, 2, 3))
+        age(queue, name, 1000)
+    key = queue.protocol.keys.cron
+    told = json.loads(queue.client.raw.hget(key, "bad"))
+    queue.client.raw.hset(key, "bad", json.dumps({**told, **broken}))
+    Worker(queue, registry, name="w").beat()
+    assert [task.args for task in Inspector(queue).tasks().tasks] == [[2, 3]]
+
+
+def test_a_worker_without_cronsim_goes_on(
+    queue: Queue, registry: Registry, add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule(queue, "sums", YEARLY, step(add, 2, 3))
+    age(queue, "sums", 1000)
+    monkeypatch.setitem(sys.modules, "cronsim", None)
+    Worker(queue, registry, name="w").beat()
+    assert Inspector(queue).tasks().tasks == []
