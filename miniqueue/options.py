@@ -10,9 +10,10 @@ from miniqueue.errors import ConfigError, Fail
 from miniqueue.settings import check_name
 from miniqueue.task import PRIORITIES, Priority
 
-__all__ = ["Handling", "Options", "Takes", "changed", "split"]
+__all__ = ["Ack", "Handling", "Options", "Takes", "changed", "split"]
 
 O = TypeVar("O", "Options", "Handling")  # noqa: E741
+Ack = Literal["before", "after"]
 Takes = Literal["nothing", "result", "results"]
 TAKES: tuple[Takes, ...] = get_args(Takes)
 MOST_PARENTS = 1000
@@ -82,6 +83,10 @@ class Handling:
     again; `give_up_on`: these never are. `rate`: at most so many starts, evenly spaced, over all
     workers: "10/s", "5/m". `batch`: the function gets a list of up to so many single arguments and
     returns a list of results; `linger_ms` is how long it waits for more.
+
+    `ack` says when Redis is told that a task is done with: "after" its run (at least once: if its
+    worker dies it is run again), or "before" (at most once: if its worker dies while it runs it
+    ends in `failed`, and never starts a second time; one more round trip a task).
     """
 
     backoff_s: float = 1.0
@@ -91,12 +96,15 @@ class Handling:
     rate: str | None = None
     batch: int = 1
     linger_ms: float = 0.0
+    ack: Ack = "after"
 
     def __post_init__(self) -> None:
         for name in ("retry_on", "give_up_on"):
             kinds = getattr(self, name)
             if not isinstance(kinds, tuple) or not all(isinstance(k, type) for k in kinds):
                 raise ConfigError(f"{name}={kinds!r}: say a tuple of exception classes")
+        if self.ack not in get_args(Ack):
+            raise ConfigError(f"ack={self.ack!r}: say one of {', '.join(get_args(Ack))}")
         _bounded("backoff_s", self.backoff_s, 0, 86_400)
         _bounded("backoff_cap_s", self.backoff_cap_s, 0, 604_800)
         _bounded("batch", self.batch, 1, 1000)

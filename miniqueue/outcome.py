@@ -68,6 +68,7 @@ def failure(run: Run, error: BaseException, handling: Handling) -> Failure:
     over = tries >= task.max_attempts or (
         not isinstance(error, (Retry, Interrupted)) and handling.gives_up(error)
     )
+    over = over or (isinstance(error, Interrupted) and error.why == "stop")  # ack before its run
     state = "failed" if over else "scheduled"
     kind, message, trace = type(error).__name__, _words(error), ""
     if isinstance(error, Interrupted):
@@ -93,6 +94,8 @@ def failure(run: Run, error: BaseException, handling: Handling) -> Failure:
 def _interrupted(run: Run, error: Interrupted) -> tuple[str, str]:
     if error.why == "cancel":
         return "Cancelled", "cancelled while it ran"
+    if error.why == "stop":
+        return "Stopped", "stopped while it ran; acknowledged before that, so it is not run again"
     message = f"ran longer than its {run.deadline - run.began:g} s"
     if error.late_s > LATE_S:
         message += f"; it could not be interrupted for {error.late_s:.1f} s (code outside Python)"

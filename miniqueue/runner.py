@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from miniqueue.desk import context_of
-from miniqueue.errors import PayloadError, PayloadTooLarge
+from miniqueue.errors import BackendUnavailable, PayloadError, PayloadTooLarge
 from miniqueue.executor import Executor, Interrupted, SharedLoop
 from miniqueue.middleware import Middleware
 from miniqueue.outcome import Run, completion, failure
@@ -83,6 +83,8 @@ class Runner:
     def _end(self, run: Run) -> list[Ended]:
         if (put_off := self._put_off(run)) is not None:
             return put_off
+        if not self._acked([run]):
+            return []
         try:
             ended: Completion | Failure | None = completion(run, self._call(run))
         except BaseException as error:  # also SystemExit: a task does not end its worker
@@ -99,6 +101,20 @@ class Runner:
         except Exception as error:  # code of a user's middleware
             return self._told(run, self._judge(run, error))
         return None
+
+    def _acked(self, runs: Sequence[Run]) -> Sequence[Run]:
+        """Those that may start: all, or if their function wants that, those whose acknowledgement
+        was kept. The others are left to their leases: perhaps somebody else has them.
+        """
+        if not runs or self._shared.registry.handling(runs[0].task.name).ack == "after":
+            return runs
+        calls = [self._queue.protocol.ack(run.task.id, run.task.attempt) for run in runs]
+        try:
+            kept = self._queue.client.run_many(calls)
+        except BackendUnavailable as away:
+            log.warning("%s; %d tasks are not started", away, len(runs))
+            return []
+        return [run for run, ours in zip(runs, kept, strict=True) if ours]
 
     def _call(self, run: Run) -> str:
         task = run.task
@@ -135,11 +151,14 @@ class Runner:
         return result
 
     def _judge(self, run: Run, error: BaseException) -> Failure | None:
-        if isinstance(error, Interrupted) and error.why in ("lost", "stop"):
-            if error.why == "stop":
+        handling = self._shared.registry.handling(run.task.name)
+        if isinstance(error, Interrupted):
+            if error.why == "lost":
+                return None
+            if error.why == "stop" and handling.ack == "after":
                 self.interrupted.append((run.task.id, run.task.attempt))
-            return None
-        return failure(run, error, self._shared.registry.handling(run.task.name))
+                return None
+        return failure(run, error, handling)
 
     def _told(self, run: Run, ended: Completion | Failure | None) -> list[Ended]:
         for middleware in self._shared.middlewares:
@@ -150,9 +169,9 @@ class Runner:
         notes = [Note(run.task.id, run.task.attempt, drain(run.lines))] if run.lines else []
         return [*notes, *([] if ended is None else [ended])]
 
-    def overdue(self, run: Run, late_s: float) -> list[Ended]:
+    def abandon(self, run: Run, why: str, late_s: float) -> list[Ended]:
         """The end of a run that cannot be interrupted, told by the keeper."""
-        return self._told(run, self._judge(run, Interrupted("timeout", late_s)))
+        return self._told(run, self._judge(run, Interrupted(why, late_s)))
 
     # -- a batch ---------------------------------------------------------------------------------
 
@@ -169,7 +188,8 @@ class Runner:
                     ended += put_off
             except Exception as error:
                 ended += self._told(run, self._judge(run, error))
-        for run, value in self._values(ready):
+        may_start = {id(run) for run in self._acked([run for run, _ in ready])}
+        for run, value in self._values([pair for pair in ready if id(pair[0]) in may_start]):
             ended += self._told(run, self._ended(run, value))
         return ended
 

@@ -178,11 +178,10 @@ class Worker:
         """Its task is in code outside Python that does not return: say so, and end the process."""
         for run in lane.runner.runs:
             log.error("task %s cannot be interrupted: this worker ends", run.task.id)
-            if now >= run.deadline:
-                self._code = 1
-                lane.results.extend(lane.runner.overdue(run, now - run.deadline))
-            else:
-                lane.runner.interrupted.append((run.task.id, run.task.attempt))
+            late = now >= run.deadline
+            self._code = 1 if late else self._code
+            why = "timeout" if late else "stop"
+            lane.results.extend(lane.runner.abandon(run, why, now - run.deadline))
         lane.relieve()
         self._stuck.append(lane)
         self.stop()

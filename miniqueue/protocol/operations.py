@@ -186,6 +186,10 @@ class Protocol:
         keys = (k.running, k.events, k.wake, k.stats, *k.ready, k.finished)
         return Call("release", keys, args, lambda fates: fates[::-1])
 
+    def ack(self, task_id: str, attempt: int) -> Call[bool]:
+        """Acknowledge a task before it runs; False where the lease was lost: do not start it."""
+        return Call("ack", (self.keys.task(task_id),), (attempt,), bool)
+
     def progress(self, task_id: str, attempt: int, value: str) -> Call[bool]:
         """How far a running attempt is (JSON); False where the lease was lost."""
         return self._report(task_id, attempt, "progress", [value])

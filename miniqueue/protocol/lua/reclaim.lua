@@ -2,6 +2,7 @@
 -- KEYS     1 running  2 failed  3 events  4 wake  5 stats  6 ready:high  7 ready:normal  8 ready:low
 --          9 finished
 -- ARGV     1 key prefix  2 most tasks  3 keep ms of a task that ends here  4 events kept
+--          A task that was acknowledged before it ran (ack) ends here, whatever attempts are left.
 -- Returns  number of tasks moved; if it is ARGV[2], there may be more
 -- Cost     6 to 9 commands a task, 2 a call
 local prefix = ARGV[1]
@@ -11,11 +12,12 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])
 for _, id in ipairs(ids) do
   local key, state = prefix .. 'task:' .. id, 'queued'
-  local t = redis.pcall('HMGET', key, 'attempt', 'max_attempts', 'released', 'priority', 'worker', 'cancel', 'waiting', 'children')
+  local t = redis.pcall('HMGET', key, 'attempt', 'max_attempts', 'released', 'priority', 'worker', 'cancel', 'waiting', 'children', 'acked')
   redis.call('ZREM', KEYS[1], id)
   if t[1] then
     local tries, worker = (tonumber(t[1]) or 0) - (tonumber(t[3]) or 0), t[5] or '?'
-    if tries >= (tonumber(t[2]) or 1) or t[6] then state = t[6] and 'cancelled' or 'failed' end
+    local started = t[9] == t[1] -- and acknowledged before that (ack)
+    if tries >= (tonumber(t[2]) or 1) or t[6] or started then state = t[6] and 'cancelled' or 'failed' end
     redis.call('HSET', key, 'state', state, 'lost_worker', worker, 'lost_ms', now)
     local deaths = redis.call('HINCRBY', key, 'deaths', 1)
     if state == 'queued' then
@@ -23,6 +25,7 @@ for _, id in ipairs(ids) do
       redis.call('RPUSH', KEYS[4], 1)
     else
       local words = string.format('its worker died %d time%s, the last one was %s', deaths, deaths == 1 and '' or 's', worker)
+      if started then words = words .. '; it was acknowledged before it ran, so it is not run again' end
       redis.call('HSET', key, 'finished_ms', now, 'error', cjson.encode({type = state == 'failed' and 'WorkerDied' or 'Cancelled', message = words}))
       redis.call('PEXPIRE', key, ARGV[3])
       redis.call('ZADD', state == 'failed' and KEYS[2] or KEYS[9], now + ARGV[3], id)
