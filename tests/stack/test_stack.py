@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -90,6 +91,37 @@ def test_events_tell_what_happened(stack: Stack) -> None:
         if any(mark.task_id == handle.id for mark in event.tasks)
     ]
     assert verbs == ["enqueue", "claim", "complete"]
+
+
+def test_a_redis_with_an_append_only_file_comes_back_with_its_tasks() -> None:
+    options = {"appendonly": "yes", "appendfsync": "always"}
+    settings = Settings(redis_url="")
+    with Stack(0, settings=settings, redis_options=options) as stack:
+        handle = stack.queue.enqueue("add", 2, 3)
+        stack.kill_redis()
+        assert stack.http.post("/task").status_code == 503
+        stack.start_redis()
+        stack.scale(1)
+        assert handle.wait(10) == 5
+
+
+def test_the_api_is_killed_and_started_again(stack: Stack) -> None:
+    stack.kill_api()
+    with pytest.raises(httpx.TransportError):
+        stack.http.get("/healthz")
+    stack.start_api()
+    assert stack.http.get("/healthz").status_code == 200
+
+
+def test_dead_workers_are_replaced(stack: Stack) -> None:
+    stack.scale(2)
+    assert stack.replace_dead() == []
+    name = stack.kill_worker(0)
+    assert [worker.name for worker in stack.replace_dead()] == [name]
+    assert len(stack.workers) == 2
+    new = stack.workers[0]
+    wait_for(lambda: new.name in {w.id for w in stack.inspector.workers()})
+    assert new.running
 
 
 def test_what_cannot_be_done_is_said(stack: Stack) -> None:
