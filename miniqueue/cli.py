@@ -11,10 +11,12 @@ from dataclasses import asdict
 from typing import Any
 
 from miniqueue import __version__
+from miniqueue.cli_classroom import CLASSROOM, add_options
 from miniqueue.cli_inspect import COMMANDS, inspector, show
 from miniqueue.cli_manage import CRON, FAILED, PLAIN
 from miniqueue.errors import ConfigError, MiniQueueError, TaskCancelled, TaskFailed
 from miniqueue.options import TAKES
+from miniqueue.queue import Queue
 from miniqueue.settings import Settings
 from miniqueue.task import PRIORITIES
 from miniqueue.worker import add_arguments, add_import, serve
@@ -54,32 +56,6 @@ def _say(error: object, code: int) -> int:
 # -- running ---------------------------------------------------------------------------------------
 
 
-def _up(args: Args) -> int:
-    from miniqueue.classroom.up import up
-
-    return up(Settings.from_env().but(port=args.port), workers=args.workers, imports=args.modules)
-
-
-def _demo(args: Args) -> int:
-    from miniqueue.classroom.demo import demo
-
-    return demo(args.out)
-
-
-def _redis(args: Args) -> int:
-    import tempfile
-    from pathlib import Path
-
-    from miniqueue.classroom.service import redis_command
-
-    command = redis_command(args.port, Path(tempfile.gettempdir()))
-    print(
-        f"redis://127.0.0.1:{args.port}/0 (nothing is kept when it stops; Ctrl-C stops it)",
-        flush=True,
-    )
-    os.execv(command[0], command)
-
-
 def _api(args: Args) -> int:
     import uvicorn
 
@@ -103,7 +79,7 @@ def _worker(args: Args) -> int:
         from miniqueue.reload import run_reloading
 
         return run_reloading([word for word in sys.argv[1:] if word != "--reload"])
-    serve(settings, (*settings.modules, *args.modules), args.name)
+    serve(Queue(settings=settings), (*settings.modules, *args.modules), args.name)
     return 0
 
 
@@ -111,7 +87,6 @@ def _worker(args: Args) -> int:
 
 
 def _submit(args: Args) -> int:
-    from miniqueue.queue import Queue
     from miniqueue.registry import load_modules
 
     settings = Settings.from_env()
@@ -205,27 +180,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_running(commands: Any) -> None:
-    demo = _add(
-        commands,
-        "demo",
-        _demo,
-        "run the whole system at 1, 2, 4 and 8 workers and chart it",
-        "classroom",
-    )
-    demo.add_argument("--out", default="out", help="folder for the chart (default: out)")
-    up = _add(
-        commands,
-        "up",
-        _up,
-        "run Redis (unless one is set), the API and workers until Ctrl-C",
-        "classroom",
-    )
-    up.add_argument("--workers", type=int, default=2, help="worker processes (default: 2)")
-    up.add_argument("--port", type=int, help="port of the API (default: MINIQUEUE_PORT or 8000)")
-    redis = _add(
-        commands, "redis", _redis, "run the Redis or Valkey server that is at hand", "classroom"
-    )
-    redis.add_argument("--port", type=int, default=6379, help="its port (default: 6379)")
+    rooms = {n: _add(commands, n, run, doc, "classroom") for n, (run, doc) in CLASSROOM.items()}
+    add_options(rooms)
     api = _add(commands, "api", _api, "run the HTTP API")
     api.add_argument("--host", help="address to bind (MINIQUEUE_HOST)")
     api.add_argument("--port", type=int, help="port to bind (MINIQUEUE_PORT)")
@@ -234,8 +190,7 @@ def _add_running(commands: Any) -> None:
     worker = _add(commands, "worker", _worker, "run a worker")
     add_arguments(worker)
     worker.add_argument("--reload", action="store_true", help="start anew when the code changes")
-    for parser in (up, api):
-        add_import(parser)
+    add_import(api)
 
 
 def _add_tasks(commands: Any) -> None:

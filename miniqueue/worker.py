@@ -291,18 +291,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_import(parser)
 
 
-def serve(settings: Settings, modules: tuple[str, ...], name: str | None = None) -> None:
-    """Run a worker in this process until SIGTERM or SIGINT."""
+def serve(queue: Queue, modules: Sequence[str], name: str | None = None) -> None:
+    """Run a worker of this queue in this process until SIGTERM or SIGINT."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     load_modules(modules)
-    worker = Worker(Queue(settings=settings), name=name)
+    worker = Worker(queue, name=name)
     _stop_on(worker, signal.SIGTERM, signal.SIGINT)
     worker.lanes[0].runner.executor.catch_signals()
     worker.exit = os._exit
     Capture.install()
-    log.info(
-        "worker %s serves queue %r with %d lanes", worker.id, settings.queue, settings.concurrency
-    )
+    log.info("worker %s serves queue %r with %d lanes", worker.id, queue.name, len(worker.lanes))
     log.info("%s", worker.durability().sentence)
     worker.run()
     log.info("worker %s has stopped", worker.id)
@@ -335,7 +333,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         settings = Settings.from_env().but(queue=args.queue, concurrency=args.concurrency)
-        serve(settings, (*settings.modules, *args.modules), args.name)
+        serve(Queue(settings=settings), (*settings.modules, *args.modules), args.name)
     except MiniQueueError as error:
         print(f"miniqueue.worker: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1

@@ -17,7 +17,9 @@ from miniqueue.redis_client import Client
 
 __all__ = ["PLANTS", "Plant", "Planted", "Rewritten", "plant"]
 
-Steps = Generator[Call[Any], Any, Any]  # yields calls, is sent their replies, returns the whole's
+# Yields calls and is sent their replies; yields None in the gap that the protocol does not have;
+# returns the reply of the whole.
+Steps = Generator[Call[Any] | None, Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,8 @@ class Plant:
 class Planted(Client):
     """Another client's calls, with one operation replaced.
 
-    `between` is called with the operation's name between two steps of it: there a failpoint may
-    kill the process, where the protocol itself has no such place.
+    `between` is called with the operation's name in the gap between two steps of it: there a
+    failpoint may kill the process, where the protocol itself has no such place.
     """
 
     def __init__(
@@ -62,14 +64,13 @@ class Planted(Client):
         if call.name != self._plant.operation:
             return self._inner.run(call)
         steps = self._plant.steps(call)
-        step = next(steps)
+        reply: Any = None
         while True:
-            reply = self._inner.run(step)
             try:
                 step = steps.send(reply)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
-            self._between(call.name)
+            reply = self._between(call.name) if step is None else self._inner.run(step)
 
     def run_many(self, calls: Sequence[Call[Any]]) -> list[Any]:
         """One after the other, as a pipeline does."""
@@ -125,6 +126,8 @@ def _claim_in_two(call: Call[Any]) -> Steps:
     for ready in call.keys[7:]:
         if (left := int(call.args[2]) - len(ids)) > 0:
             ids += (yield Call("LPOP", (ready,), (left,), same)) or []
+    if ids:
+        yield None
     given = _edit("claim", POP, "list == 8 and {unpack(ARGV, 7)} or {}")
     return (yield _with(call, given, ids))
 
@@ -146,6 +149,7 @@ def _blind_reclaim(call: Call[Any]) -> Steps:
     ids = yield Rewritten("look", call.keys[:1], call.args[1:2], same, LOOK)
     if not ids:
         return 0
+    yield None
     return (yield _with(call, _edit("reclaim", EXPIRED, "{unpack(ARGV, 5)}"), ids))
 
 
@@ -155,6 +159,7 @@ def _promote_in_two(call: Call[Any]) -> Steps:
     if not ids:
         return 0
     yield Call("ZREM", call.keys[:1], ids, int)
+    yield None
     return (yield _with(call, _edit("promote", DUE, "{unpack(ARGV, 4)}"), ids))
 
 

@@ -1,0 +1,249 @@
+"""Faults: what goes wrong, when, by a seeded schedule."""
+
+from __future__ import annotations
+
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+
+from miniqueue.classroom.chaos import failpoints
+from miniqueue.classroom.chaos.arena import Arena, living
+from miniqueue.classroom.chaos.history import History
+from miniqueue.classroom.service import Service
+
+__all__ = ["FAULTS", "Fault", "Faults", "known", "schedule"]
+
+FAULTS = {
+    "kill": "SIGKILL to a worker",
+    "failpoints": "a worker dies at a named place: after a claim, in a task, after its effect and "
+    "before its end is told, while complete, reclaim or promote travel",
+    "freeze": "SIGSTOP to a worker for longer than its lease, then SIGCONT",
+    "stop": "SIGTERM to a worker",
+    "api": "the API dies, also between writing a task and answering",
+    "restart": "SIGKILL to Redis, which comes back with what is in its file",
+    "pause": "Redis stands still",
+    "power": "Redis dies, and its file loses what was not fsynced",
+    "hang-up": "clients that send a task and do not read the answer",
+    "schedulers": "a schedule, and every worker sends its ticks",
+    "clock": "a quarter of the workers have a clock that is an hour off",
+    "poison": "tasks that kill their workers",
+    "eviction": "a Redis that is full and evicts keys: loss is to be expected (not by default)",
+}
+OF_WORKERS = ("freeze", "stop")
+OF_SERVERS = ("api", "restart", "pause", "power")
+KILL_S = 3.0  # between two kills
+OTHER_S = 2.0  # between two other faults
+GAP_S = 0.4  # how long a dead Redis or API stays away
+ARMED_S = 3.0  # how long a failpoint waits for somebody
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault at a time, in seconds since the load began; `detail` is the place of a failpoint."""
+
+    at: float
+    name: str
+    detail: str = ""
+
+
+def schedule(names: Collection[str], seconds: float, rng: random.Random) -> list[Fault]:
+    """A kill every 3 s, and between the kills all other faults, in rounds of changing order."""
+    found = []
+    if "kill" in names:
+        kills = max(1, int(seconds / KILL_S))
+        found = [Fault(KILL_S * (i + rng.uniform(0.3, 1)), "kill") for i in range(kills)]
+    others = _others(names)
+    at, end = rng.uniform(0.3, 0.8), seconds - 1
+    while others and at < end:
+        order = rng.sample(others, len(others))
+        step = max(0.8, min(OTHER_S, (end - at) / len(order)))
+        for name, detail in order:
+            found.append(Fault(at, name, detail))
+            at += step
+    return sorted((f for f in found if f.at < seconds), key=lambda fault: fault.at)
+
+
+def _others(names: Collection[str]) -> list[tuple[str, str]]:
+    others = [(name, "") for name in (*OF_WORKERS, *OF_SERVERS) if name in names]
+    places = failpoints.PLACES if "failpoints" in names else ()
+    others += [("failpoints", place) for place in places if place != "reply"]
+    others += [("api", "reply")] if "api" in names else []
+    return others + [(name, place) for name, _, place in (n.partition(":") for n in names) if place]
+
+
+def known(name: str) -> bool:
+    """Whether there is such a fault; `failpoints:claimed` is one place alone."""
+    fault, _, place = name.partition(":")
+    return fault in FAULTS and (not place or (fault == "failpoints" and place in failpoints.PLACES))
+
+
+class Faults:
+    """Injects the faults of a schedule into an arena, and replaces what has died."""
+
+    def __init__(self, arena: Arena, history: History, rng: random.Random) -> None:
+        self.injected = 0
+        self._arena = arena
+        self._history = history
+        self._rng = rng
+        self._ending = threading.Event()
+        self._prober = arena.prober()
+        self._threads: list[threading.Thread] = []
+        self._frozen: list[Service] = []
+        self._how: dict[str, Callable[[Fault], None]] = {
+            "kill": self._kill,
+            "failpoints": self._failpoint,
+            "freeze": self._freeze,
+            "stop": self._stop,
+            "api": self._api,
+            "restart": self._restart,
+            "pause": self._pause,
+            "power": self._power,
+        }
+        for worker in arena.workers:
+            history.add("hired", worker=worker.name)
+
+    def start(self, faults: list[Fault]) -> None:
+        """From now on."""
+        began = time.monotonic()
+        for names in (("kill",), (*OF_WORKERS, "failpoints"), OF_SERVERS):
+            group = [fault for fault in faults if fault.name in names]
+            self._run(lambda group=group: self._inject(group, began))  # type: ignore[misc]
+        self._run(self._replace)
+
+    def finish(self) -> None:
+        """Wait for the last fault to be over, then have everything running."""
+        for thread in self._threads[:3]:
+            thread.join()
+        for place in failpoints.PLACES:
+            failpoints.disarm(self._arena.failpoints, place)
+
+    def stop(self) -> None:
+        """Replace nothing more."""
+        self._ending.set()
+        for thread in self._threads:
+            thread.join()
+        if self._prober is not None:
+            self._prober.stop()
+
+    @property
+    def over(self) -> bool:
+        """Whether the last fault is over."""
+        return not any(thread.is_alive() for thread in self._threads[:3])
+
+    def _run(self, target: Callable[[], None]) -> None:
+        thread = threading.Thread(target=target, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _inject(self, faults: list[Fault], began: float) -> None:
+        for fault in faults:
+            if self._ending.wait(max(0.0, began + fault.at - time.monotonic())):
+                return
+            self._how[fault.name](fault)
+            self.injected += 1
+
+    # -- workers ---------------------------------------------------------------------------------
+
+    def _kill(self, fault: Fault) -> None:
+        with self._arena.lock:
+            if not (workers := living(self._arena)):
+                return
+            worker = self._rng.choice(workers)
+            self._told(fault, worker)
+            worker.kill()
+
+    def _stop(self, fault: Fault) -> None:
+        with self._arena.lock:
+            workers = [w for w in living(self._arena) if w not in self._frozen]
+            if not workers:
+                return
+            worker = self._rng.choice(workers)
+            self._told(fault, worker)
+            worker.signal(signal.SIGTERM)
+
+    def _freeze(self, fault: Fault) -> None:
+        with self._arena.lock:
+            workers = [w for w in living(self._arena) if w not in self._frozen]
+            if not workers:
+                return
+            worker = self._rng.choice(workers)
+            self._frozen.append(worker)
+            self._told(fault, worker)
+            self._history.add("frozen", worker=worker.name)
+            worker.signal(signal.SIGSTOP)
+        lease_s = self._arena.settings.lease_s
+        self._ending.wait(lease_s + self._rng.uniform(0.3, 1.2))
+        with self._arena.lock:
+            worker.signal(signal.SIGCONT)
+            self._frozen.remove(worker)
+            self._history.add("thawed", worker=worker.name)
+
+    def _failpoint(self, fault: Fault) -> None:
+        folder = self._arena.failpoints
+        self._history.add("fault", note=f"failpoint {fault.detail}")
+        failpoints.arm(folder, fault.detail)
+        timer = threading.Timer(ARMED_S, failpoints.disarm, (folder, fault.detail))
+        timer.daemon = True
+        timer.start()
+
+    def _replace(self) -> None:
+        """Whatever dies is replaced, and that it died is written down."""
+        while not self._ending.wait(0.05):
+            with self._arena.lock:
+                for worker in self._arena.replace_dead():
+                    self._history.add("died", worker=worker.name, note=f"exit {worker.exit_code}")
+                for worker in self._hired():
+                    self._history.add("hired", worker=worker.name)
+
+    def _hired(self) -> Iterator[Service]:
+        known = {record.worker for record in self._history.of("hired")}
+        return (worker for worker in self._arena.workers if worker.name not in known)
+
+    # -- servers ---------------------------------------------------------------------------------
+
+    def _api(self, fault: Fault) -> None:
+        self._told(fault)
+        if fault.detail == "reply":
+            failpoints.arm(self._arena.failpoints, "reply")
+            end = time.monotonic() + ARMED_S
+            while self._arena.api.running and time.monotonic() < end:
+                time.sleep(0.02)
+            failpoints.disarm(self._arena.failpoints, "reply")
+        self._arena.kill_api()
+        time.sleep(GAP_S)
+        self._arena.start_api()
+
+    def _restart(self, fault: Fault) -> None:
+        self._down(fault)
+        self._arena.kill_redis()
+        time.sleep(GAP_S)
+        self._up()
+
+    def _power(self, fault: Fault) -> None:
+        self._down(fault)
+        self._arena.kill_redis()
+        cut = 0 if self._prober is None else self._arena.cut_file(self._prober.fsynced)
+        self._history.add("fault", note=f"power: {cut:,} bytes were not on disk")
+        time.sleep(GAP_S)
+        self._up()
+
+    def _pause(self, fault: Fault) -> None:
+        self._down(fault)
+        with self._arena.redis_paused():
+            time.sleep(self._rng.uniform(0.5, 2.0) * self._arena.settings.lease_s)
+        self._history.add("up")
+
+    def _down(self, fault: Fault) -> None:
+        self._told(fault)
+        self._history.add("down", note=fault.name)
+
+    def _up(self) -> None:
+        self._arena.start_redis()
+        self._history.add("up")
+
+    def _told(self, fault: Fault, worker: Service | None = None) -> None:
+        name = fault.name if not fault.detail else f"{fault.name} {fault.detail}"
+        self._history.add("fault", note=name, worker="" if worker is None else worker.name)

@@ -1,0 +1,98 @@
+"""The commands that need the classroom: they launch, show and break a whole system.
+
+Each imports what it needs when it runs, so that `miniqueue worker` does not pay for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from miniqueue.settings import Settings
+from miniqueue.worker import add_import
+
+__all__ = ["CLASSROOM", "add_options"]
+
+Args = argparse.Namespace
+
+
+def _up(args: Args) -> int:
+    from miniqueue.classroom.up import up
+
+    return up(Settings.from_env().but(port=args.port), workers=args.workers, imports=args.modules)
+
+
+def _demo(args: Args) -> int:
+    from miniqueue.classroom.demo import demo
+
+    return demo(args.out)
+
+
+def _chaos(args: Args) -> int:
+    from miniqueue.classroom.chaos.report import chaos
+
+    return chaos(
+        args.size, seed=args.seed, faults=args.fault or (), persistence=args.persistence,
+        plant=args.plant, out=args.out,
+    )  # fmt: skip
+
+
+def _redis(args: Args) -> int:
+    import tempfile
+    from pathlib import Path
+
+    from miniqueue.classroom.service import redis_command
+
+    command = redis_command(args.port, Path(tempfile.gettempdir()))
+    print(
+        f"redis://127.0.0.1:{args.port}/0 (nothing is kept when it stops; Ctrl-C stops it)",
+        flush=True,
+    )
+    os.execv(command[0], command)
+
+
+CLASSROOM: dict[str, tuple[Callable[[Args], int], str]] = {
+    "demo": (_demo, "run the whole system at 1, 2, 4 and 8 workers and chart it"),
+    "up": (_up, "run Redis (unless one is set), the API and workers until Ctrl-C"),
+    "redis": (_redis, "run the Redis or Valkey server that is at hand"),
+    "chaos": (
+        _chaos,
+        "prove that nothing is lost: a workload, faults, a check of all of it",
+    ),
+}
+
+
+def add_options(parsers: Mapping[str, Any]) -> None:
+    """The options of these commands."""
+    parsers["demo"].add_argument("--out", default="out", help="folder for the chart (default: out)")
+    up = parsers["up"]
+    up.add_argument("--workers", type=int, default=2, help="worker processes (default: 2)")
+    up.add_argument("--port", type=int, help="port of the API (default: MINIQUEUE_PORT or 8000)")
+    add_import(up)
+    parsers["redis"].add_argument("--port", type=int, default=6379, help="its port (default: 6379)")
+    _add_chaos(parsers["chaos"])
+
+
+def _add_chaos(parser: Any) -> None:
+    parser.add_argument(
+        "--size", default="smoke",
+        help="smoke: 2,000 tasks, 28 s of faults (default); standard: 50,000, 180 s; "
+        "long: a million, 20 standard runs",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, help="of tasks and faults; default: a new one")
+    parser.add_argument(
+        "--fault", action="append", metavar="NAME",
+        help="only this one (repeatable); all but eviction by default: kill, failpoints, freeze, "
+        "stop, api, restart, pause, power, hang-up, schedulers, clock, poison, eviction",
+    )  # fmt: skip
+    parser.add_argument(
+        "--persistence", default="always", help="of Redis: none, everysec or always (default)"
+    )
+    parser.add_argument(
+        "--plant", default="", metavar="NAME",
+        help="plant a fault to see that the check can fail: sketch (the first sketch of this "
+        "system) or one in the protocol, see docs/reliability.md",
+    )  # fmt: skip
+    parser.add_argument("--out", default="out", help="folder for the history (default: out)")

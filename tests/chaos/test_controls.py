@@ -1,0 +1,90 @@
+"""Negative controls: the check must be able to fail, and says which invariant was broken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from miniqueue.classroom.chaos.control import SketchChaos
+from miniqueue.classroom.chaos.report import timeline
+from miniqueue.classroom.chaos.run import Chaos, Size
+from miniqueue.classroom.chaos.verdict import Verdict
+from miniqueue.classroom.plants import PLANTS
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
+
+OURS = Size(240, 4.0, workers=3, lease_s=0.8, poison=1, drain_s=30)
+SMALL = Size(240, 4.0, workers=3, lease_s=0.8, poison=1, drain_s=4)
+FEW = Size(100, 6.0, workers=3, lease_s=0.6, poison=1, long=0.3, drain_s=4)
+
+
+@dataclass(frozen=True)
+class Control:
+    """What brings a fault to light, and the invariant that must be broken by it."""
+
+    faults: tuple[str, ...]
+    caught_by: str
+    size: Size = SMALL
+
+
+CONTROLS = {
+    "": Control(("kill", "failpoints", "freeze", "stop", "poison", "pause", "clock"), "", OURS),
+    "sketch": Control(("kill", "failpoints:task", "failpoints:claimed"), "nothing lost"),
+    "no-fence": Control(("freeze",), "one lease at a time"),
+    "claim-in-two": Control(("failpoints:claimed",), "one place for each task"),
+    "finish-first": Control(("failpoints:task",), "nothing lost"),
+    "uncounted": Control(("poison",), "poison ends"),
+    "blind-reclaim": Control(("freeze", "pause"), "one lease at a time", FEW),
+    "promote-in-two": Control(("failpoints:promote",), "one lease at a time"),
+    "never-renewed": Control((), "leases of the healthy hold", FEW),
+    "forgetful-release": Control(("stop",), "nothing lost", FEW),
+}
+
+
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Verdict]]]:
+    """All runs, three at a time: they mostly wait."""
+    folder = tmp_path_factory.mktemp("chaos")
+    with ThreadPoolExecutor(3) as pool:
+        yield {name: pool.submit(_run, name, folder / (name or "ours")) for name in CONTROLS}
+
+
+def _run(name: str, folder: Path) -> Verdict:
+    control = CONTROLS[name]
+    if name == "sketch":
+        return SketchChaos(control.size, 1, control.faults, folder=folder).run()
+    return Chaos(control.size, 1, control.faults, plant=name, folder=folder).run()
+
+
+def test_each_plant_is_under_control() -> None:
+    assert set(CONTROLS) == {"", "sketch", *PLANTS}
+
+
+@pytest.mark.parametrize("name", [name for name in CONTROLS if name])
+def test_a_planted_fault_is_caught(verdicts: dict[str, Future[Verdict]], name: str) -> None:
+    verdict = verdicts[name].result()
+    assert CONTROLS[name].caught_by in verdict.broken()
+
+
+def test_without_a_plant_the_same_faults_break_nothing(
+    verdicts: dict[str, Future[Verdict]],
+) -> None:
+    verdict = verdicts[""].result()
+    assert [v.sentence for v in verdict.violations] == []
+    assert verdict.acknowledged > 200
+    assert verdict.duplicated > 0  # the faults did something
+
+
+def test_the_checker_says_which_tasks_the_sketch_lost(
+    verdicts: dict[str, Future[Verdict]],
+) -> None:
+    verdict = verdicts["sketch"].result()
+    lost = [v for v in verdict.violations if v.invariant == "nothing lost"]
+    assert verdict.lost == len(lost) > 0
+    lines = timeline(verdict, lost[0])
+    assert any("accepted" in line and lost[0].key in line for line in lines)
+    assert not any("effect" in line for line in lines)
