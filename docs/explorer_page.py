@@ -133,13 +133,13 @@ are run one by one, from the beginning to the end. That is `--each`: {each}.
 - A program that takes more than `most_steps` steps (100) is cut off there, and told of.
 """
 FIGURES = (  # arguments, schedules, steps, moments, seconds
-    ("--part run --tasks 2", "124,180,944", "1,136,692", "291,047", "23"),
-    ("--part run --tasks 1", "734,752", "45,740", "12,769", "2.1"),
-    ("--part run --tasks 1 --crashes 2 --expiries 2", "5,046,044", "135,776", "35,690", "4.0"),
-    ("--part renew", "412,018", "26,557", "8,664", "1.4"),
-    ("--part promote", "2,228,386", "71,762", "18,384", "2.4"),
-    ("--part release", "5,672,446", "196,948", "51,327", "4.5"),
-    ("--part cancel", "1,464,559", "55,659", "14,239", "1.0"),
+    ("--part run --tasks 2", "59,295,052", "1,074,896", "272,141", "24"),
+    ("--part run --tasks 1", "291,246", "36,820", "10,101", "3.0"),
+    ("--part run --tasks 1 --crashes 2 --expiries 2", "994,334", "81,368", "21,630", "3.8"),
+    ("--part renew", "261,244", "28,201", "9,068", "2.2"),
+    ("--part promote", "1,579,854", "57,926", "14,676", "2.1"),
+    ("--part release", "4,452,038", "141,258", "37,137", "4.0"),
+    ("--part cancel", "1,056,845", "41,295", "10,421", "1.0"),
 )
 EACH = (
     "with `--naive --workers 3 --tasks 3 --crashes 0` it ran\nall 44,631 schedules in 1.2 s, "

@@ -13,7 +13,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from miniqueue.errors import BackendUnavailable
 from miniqueue.protocol.calls import Call
@@ -21,7 +21,7 @@ from miniqueue.protocol.records import Claimed, Claims, Completion, Failure, Not
 from miniqueue.runner import Ended, Runner, Shared, drain
 from miniqueue.task import Priority
 
-__all__ = ["Lane"]
+__all__ = ["Lane", "Waiting"]
 
 log = logging.getLogger("miniqueue.worker")
 WAITED_FOR = 2  # the fate of a result that was kept and that other tasks wait for
@@ -31,13 +31,24 @@ HIGH: list[Priority] = ["high"] * 4
 FIRST: list[Priority] = ["low", *HIGH, "normal", *HIGH]
 
 
+class Waiting(NamedTuple):
+    """A task that is claimed and not started. `asked` and `taken`: when it was asked for and when
+    it came, monotonic; `now_ms`: Redis' clock between the two.
+    """
+
+    task: Claimed
+    now_ms: int
+    asked: float
+    taken: float
+
+
 class Lane:
     """`backlog` and `results` are read by the keeper too; deques make each step atomic."""
 
     def __init__(self, shared: Shared) -> None:
         self.shared = shared
         self.runner = Runner(shared)
-        self.backlog: deque[tuple[Claimed, Claims, float]] = deque()
+        self.backlog: deque[Waiting] = deque()
         self.results: deque[Ended] = deque()
         self._parents_ended = False  # a result went out that other tasks wait for
         self._client = shared.queue.client
@@ -59,27 +70,35 @@ class Lane:
 
     def turn(self, *, wait_s: float = IDLE_S) -> int:
         """Send results, claim, run what was claimed; with nothing to do wait up to `wait_s`."""
-        claims = self._exchange(wait_s)
-        self._take(claims)
+        claims, asked = self._exchange(wait_s)
+        self._take(claims, asked)
         ran = 0
         while self.backlog and not self.shared.stopping.is_set():
             try:
-                task, claims, received = self.backlog.popleft()
+                waiting = self.backlog.popleft()
             except IndexError:  # the keeper was faster
                 break
-            ran += self._run(task, claims, received)
+            ran += self._run(waiting)
         return ran
 
-    def _run(self, task: Claimed, claims: Claims, received: float) -> int:
-        began = time.monotonic()
-        if began - max(received, self.shared.renewed) > self._settings.lease_s:
-            return 0  # this process stood still: the task is not ours any more
+    def _run(self, waiting: Waiting) -> int:
+        if not self._ours(waiting):
+            return 0
+        task = waiting.task
         tasks = [task]
         if (most := self.runner.batch_of(task)) > 1:
             tasks += self._gather(task, most - 1)
-        started_ms = claims.now_ms + int((time.monotonic() - received) * 1000)
+        started_ms = waiting.now_ms + int((time.monotonic() - waiting.asked) * 1000)
         self.results.extend(self.runner.run(tasks, started_ms))
         return len(tasks)
+
+    def _ours(self, waiting: Waiting) -> bool:
+        """Whether its lease can still stand: if this process stood still, somebody else has it."""
+        renewed = self.shared.renewed
+        # A beat renews what was here when it left. Before that a lease is as old as the question,
+        # since the answer may have waited for us.
+        since = renewed if renewed > waiting.taken else waiting.asked
+        return time.monotonic() - since <= self._settings.lease_s
 
     def _gather(self, task: Claimed, most: int) -> list[Claimed]:
         """More tasks of the same function: from the backlog, then by claims while it lingers."""
@@ -91,8 +110,9 @@ class Lane:
         return found
 
     def _claim_more(self, name: str, most: int, wait_s: float) -> list[Claimed]:
+        asked = time.monotonic()
         claims = self._client.run(self._protocol.claim(self.shared.worker, most))
-        self.backlog.extend((task, claims, time.monotonic()) for task in claims.tasks)
+        self._keep(claims, claims.tasks, asked)
         if not claims.tasks:
             self._client.run(self._protocol.wake(max(0.001, wait_s)))
         return self._of_backlog(name, most)
@@ -100,17 +120,17 @@ class Lane:
     def _of_backlog(self, name: str, most: int) -> list[Claimed]:
         found: list[Claimed] = []
         for item in list(self.backlog):
-            if len(found) < most and item[0].name == name:
+            if len(found) < most and item.task.name == name:
                 with contextlib.suppress(ValueError):  # the keeper was faster
                     self.backlog.remove(item)
-                    found.append(item[0])
+                    found += [item.task] if self._ours(item) else []
         return found
 
     def relieve(self) -> None:
         """Send the results and release the backlog; raises nothing, a lease outlives an outage."""
         results = drain(self.results)
         held = drain(self.runner.interrupted)
-        held += [(task.id, task.attempt) for task, _, _ in drain(self.backlog)]
+        held += [_pair(item.task) for item in drain(self.backlog)]
         calls: list[Call[Any]] = self._reports(results)
         if held:
             calls.append(self._protocol.release(self.shared.worker, held))
@@ -126,33 +146,35 @@ class Lane:
 
     def held(self) -> list[tuple[str, int]]:
         """(id, attempt) of all that this lane holds."""
-        current = [(run.task.id, run.task.attempt) for run in self.runner.runs]
+        current = [_pair(run.task) for run in self.runner.runs]
         results = [(r.id, r.attempt) for r in list(self.results)]
-        return [*current, *results, *((task.id, task.attempt) for task, _, _ in list(self.backlog))]
+        return [*current, *results, *(_pair(item.task) for item in list(self.backlog))]
 
     def drop(self, lost: set[tuple[str, int]]) -> None:
         """Forget unstarted tasks whose leases are lost: somebody else runs them."""
         for item in list(self.backlog):
-            if (item[0].id, item[0].attempt) in lost:
+            if _pair(item.task) in lost:
                 with contextlib.suppress(ValueError):  # the lane was faster
                     self.backlog.remove(item)
 
     # -- claim -----------------------------------------------------------------------------------
 
-    def _exchange(self, wait_s: float) -> Claims:
+    def _exchange(self, wait_s: float) -> tuple[Claims, float]:
+        """What is claimed, and when that was asked for, monotonic."""
         turnstile = self.shared.turnstile
         if not turnstile.acquire(blocking=False):
             self.relieve()  # another lane waits for a hint: results must not wait with it
             turnstile.acquire()
         try:
             if self.shared.stopping.is_set():
-                return Claims(0, 0, [])
+                return Claims(0, 0, []), 0.0
+            asked = time.monotonic()
             claims = self._report_and_claim()
             if self._parents_ended:
                 self._advance()
             elif not claims.tasks and wait_s > 0:
                 self._idle(min(wait_s, claims.wait_ms / 1000))
-            return claims
+            return claims, asked
         finally:
             turnstile.release()
 
@@ -209,12 +231,19 @@ class Lane:
 
         return Call(call.name, call.keys, call.args, parse)
 
-    def _take(self, claims: Claims) -> None:
-        received = time.monotonic()
+    def _take(self, claims: Claims, asked: float) -> None:
         keep, hand_back = self.shared.pace.split(claims.tasks, self.runner.batch_of)
-        self.backlog.extend((task, claims, received) for task in keep)
+        self._keep(claims, keep, asked)
         if hand_back:
-            held = [(task.id, task.attempt) for task in hand_back]
+            held = [_pair(task) for task in hand_back]
             self._client.run(self._protocol.release(self.shared.worker, held))
         if len(keep) > 1:
-            self.shared.alarm(received + self.shared.pace.prefetch_s)
+            self.shared.alarm(time.monotonic() + self.shared.pace.prefetch_s)
+
+    def _keep(self, claims: Claims, tasks: Sequence[Claimed], asked: float) -> None:
+        taken = time.monotonic()
+        self.backlog.extend(Waiting(task, claims.now_ms, asked, taken) for task in tasks)
+
+
+def _pair(task: Claimed) -> tuple[str, int]:
+    return task.id, task.attempt

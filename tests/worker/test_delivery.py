@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
 from miniqueue.inspector import Inspector
+from miniqueue.lane import Waiting
+from miniqueue.protocol.calls import Call
 from miniqueue.queue import Queue
 from miniqueue.redis_client import Client
 from miniqueue.registry import Registry, TaskFunction, task
@@ -218,3 +222,64 @@ def test_r11_scripts_are_sent_again_after_redis_forgot_them(
     worker.lanes[0].turn(wait_s=0)
     worker.lanes[0].relieve()
     assert (first.get().result, second.get().result) == (1, 2)
+
+
+class Standstill(Client):
+    """This process stands still for longer than a lease between a claim and its answer."""
+
+    def __init__(self, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(client.raw)
+        self.asleep = 0.0
+        self.then: Callable[[], object] = lambda: None
+        monkeypatch.setattr("miniqueue.lane.time", self)
+        monkeypatch.setattr("miniqueue.worker.time", self)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.asleep
+
+    def run_many(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        replies = super().run_many(calls)
+        if any(call.name == "claim" for call in calls):
+            self.asleep += 60
+            self.then()
+        return replies
+
+
+def test_r3_a_claim_whose_answer_was_late_is_not_started(
+    queue: Queue, registry: Registry, echo: Echo, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by `miniqueue chaos`: a worker that was frozen between a claim and its answer."""
+    handle = queue.enqueue(echo, 1)
+    standstill = Standstill(client, monkeypatch)
+    lane = Worker(with_client(queue, standstill), registry).lanes[0]
+    assert lane.turn(wait_s=0) == 0
+    assert handle.state == "running"  # until its lease is seen to have run out
+
+
+def test_r3_a_beat_renews_only_what_was_there_when_it_left(
+    queue: Queue, registry: Registry, echo: Echo, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue.enqueue(echo, 1)
+    standstill = Standstill(client, monkeypatch)
+    worker = Worker(with_client(queue, standstill), registry)
+    standstill.then = worker.beat  # it does not know of the task yet
+    assert worker.lanes[0].turn(wait_s=0) == 0
+
+
+def test_r3_a_batch_gathers_nothing_whose_lease_is_over(
+    queue: Queue, registry: Registry, client: Client
+) -> None:
+    ran: list[list[int]] = []
+
+    @task(registry=registry, batch=4)
+    def many(items: list[int]) -> list[int]:
+        ran.append(items)
+        return items
+
+    lane = Worker(queue, registry).lanes[0]
+    queue.enqueue_many(many, [(1,), (2,)])
+    fresh, stale = client.run(queue.protocol.claim("w", 2)).tasks
+    now, long_ago = time.monotonic(), time.monotonic() - 60
+    lane.backlog.append(Waiting(stale, 0, long_ago, long_ago))
+    assert lane._run(Waiting(fresh, 0, now, now)) == 1
+    assert ran == [[1]]

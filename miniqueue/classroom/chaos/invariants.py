@@ -94,9 +94,12 @@ def results_are_of_runs(e: Evidence) -> Found:
 
 
 def second_starts_are_explained(e: Evidence) -> Found:
-    """A task starts again only after a recorded expiry, release or exception."""
+    """A task starts again only after a recorded expiry, release or exception.
+
+    By attempts, not by time: a worker that stood still may start after the one that took over.
+    """
     for key, runs in e.starts.items():
-        for run, later in itertools.pairwise(runs):
+        for run, later in itertools.pairwise(sorted(runs, key=lambda run: run.attempt)):
             if not _explained(e, run, later):
                 told = f"attempt {run.attempt} on {run.worker or '?'}"
                 yield f"{key} started again at {later.at:.2f} s, nothing ended {told}", key, run.id
@@ -285,7 +288,7 @@ def recoveries(e: Evidence) -> list[float]:
     """Seconds from each death in the middle of a task to that task's next start."""
     found = []
     for runs in e.starts.values():
-        for run, later in itertools.pairwise(runs):
+        for run, later in itertools.pairwise(sorted(runs, key=lambda run: run.attempt)):
             died = e.deaths.get(run.worker, NEVER)
             if run.at <= died <= later.at and (run.key, run.attempt) not in e.raised:
                 found.append(later.at - died)

@@ -25,6 +25,7 @@ Options = dict[str, Any]
 PAUSE_S = 0.2  # between two tries to send the same
 TRIES = 100
 BULK = 10
+EACH, MOST_TWINS = 500, 12  # tasks for one client, and the most clients of a kind
 
 Mix = tuple[tuple[str, float, float, float], ...]  # job, share of the tasks, seconds (from, to)
 MIX: Mix = (
@@ -118,7 +119,9 @@ class Clients:
         self._threads: list[threading.Thread] = []
 
     def start(self, items: Sequence[Item]) -> None:
-        """Two clients over HTTP, one that sends in bulk, one that hangs up, two in Python."""
+        """Clients over HTTP and in Python, as many as it takes, one that sends in bulk, one that
+        hangs up.
+        """
         senders: dict[str, Callable[[Sequence[Item]], None]] = {
             "http": self._over_http,
             "bulk": self._in_bulk,
@@ -127,7 +130,7 @@ class Clients:
         }
         for via, send in senders.items():
             mine = [item for item in items if item.via == via]
-            twins = 2 if via in ("http", "python") else 1
+            twins = min(MOST_TWINS, 1 + len(mine) // EACH) if via in ("http", "python") else 1
             for part in (mine[i::twins] for i in range(twins)):
                 self._threads.append(threading.Thread(target=send, args=(part,), daemon=True))
         for thread in self._threads:

@@ -66,10 +66,11 @@ class Size:
     mix: Mix = MIX
 
 
+STANDARD = Size(50_000, 180, workers=8, long=0.002, drain_s=60)
 SIZES = {
     "smoke": Size(2_000, 28, poison=5),
-    "standard": Size(50_000, 180, drain_s=60),
-    "long": Size(50_000, 180, drain_s=60, seeds=20),
+    "standard": STANDARD,
+    "long": replace(STANDARD, seeds=20),
 }
 
 
