@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from miniqueue.classroom.chaos.control import SketchChaos
+from miniqueue.classroom.chaos.faults import FAULTS
+from miniqueue.classroom.chaos.invariants import INVARIANTS
 from miniqueue.classroom.chaos.report import timeline
 from miniqueue.classroom.chaos.run import Chaos, Size
 from miniqueue.classroom.chaos.verdict import Verdict
@@ -62,6 +64,17 @@ def _run(name: str, folder: Path) -> Verdict:
 
 def test_each_plant_is_under_control() -> None:
     assert set(CONTROLS) == {"", "sketch", *PLANTS}
+
+
+def test_the_page_names_every_fault_invariant_and_plant() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "chaos.md").read_text()
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    first = {row[0].removeprefix("| ") for row in rows}
+    assert {*FAULTS, *INVARIANTS, *PLANTS} <= first
+    told = {row[0].removeprefix("| "): row[-1].removesuffix(" |") for row in rows}
+    assert {name: told[name] for name in CONTROLS if name} == {
+        name: control.caught_by for name, control in CONTROLS.items() if name
+    }
 
 
 @pytest.mark.parametrize("name", [name for name in CONTROLS if name])

@@ -54,6 +54,13 @@ class Arena(Stack):
         """Where failpoints are armed."""
         return Path(self._extra[FOLDER])
 
+    def dismiss(self) -> None:
+        """End all workers, gracefully if they can, so that nothing changes any more."""
+        for worker in self.workers:
+            worker.ask_to_end()
+        for worker in self.workers:
+            worker.join()
+
     def prober(self) -> Prober | None:
         """Who can tell what is on disk; needed where Redis answers before it has fsynced."""
         if self._redis_options.get("appendfsync") != "everysec":

@@ -92,6 +92,7 @@ class Faults:
         self._prober = arena.prober()
         self._threads: list[threading.Thread] = []
         self._frozen: list[Service] = []
+        self._failed: list[Exception] = []
         self._how: dict[str, Callable[[Fault], None]] = {
             "kill": self._kill,
             "failpoints": self._failpoint,
@@ -114,9 +115,13 @@ class Faults:
         self._run(self._replace)
 
     def finish(self) -> None:
-        """Wait for the last fault to be over, then have everything running."""
+        """Wait for the last fault to be over. Raises what a fault raised, as StackError where Redis
+        or the API did not come back.
+        """
         for thread in self._threads[:3]:
             thread.join()
+        if self._failed:
+            raise self._failed[0]
         for place in failpoints.PLACES:
             failpoints.disarm(self._arena.failpoints, place)
 
@@ -134,7 +139,13 @@ class Faults:
         return not any(thread.is_alive() for thread in self._threads[:3])
 
     def _run(self, target: Callable[[], None]) -> None:
-        thread = threading.Thread(target=target, daemon=True)
+        def run() -> None:
+            try:
+                target()
+            except Exception as error:  # told by finish()
+                self._failed.append(error)
+
+        thread = threading.Thread(target=run, daemon=True)
         self._threads.append(thread)
         thread.start()
 

@@ -51,22 +51,24 @@ Told = Callable[[History, int], object]
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much: tasks, seconds of load and faults, workers, the lease, poison tasks, the share of
-    tasks that outlive a lease, how long the run waits for the rest at the end, and the jobs.
+    """How much: tasks, seconds of load and faults, workers, lanes of each, the lease, poison tasks,
+    the share of tasks that outlive a lease, how long the run waits for the rest at the end, and the
+    jobs.
     """
 
     tasks: int
     seconds: float
     workers: int = 4
+    lanes: int = 2
     lease_s: float = 1.5
     poison: int = 10
     long: float = 0.008
-    drain_s: float = 20.0
+    drain_s: float = 25.0
     seeds: int = 1
     mix: Mix = MIX
 
 
-STANDARD = Size(50_000, 180, workers=8, long=0.002, drain_s=60)
+STANDARD = Size(50_000, 180, workers=6, lanes=3, long=0.002, drain_s=120)
 SIZES = {
     "smoke": Size(2_000, 28, poison=5),
     "standard": STANDARD,
@@ -127,17 +129,21 @@ class Chaos:
         faults = Faults(arena, history, random.Random(f"{self.seed} faults"))
         watch = Watch(arena.settings, history, self.census)
         planned = schedule(self.faults, self.size.seconds, random.Random(f"{self.seed} schedule"))
-        clients.start(items)
-        faults.start(planned)
         limit = max(item.at for item in items) + LONGER_S
-        while not (clients.done and faults.over) and history.now() < limit:
-            told(history, faults.injected)
-            time.sleep(LOOK_S)
-        faults.finish()
-        clients.stop()
-        left = self.drain(queue, history, lambda: told(history, faults.injected))
-        faults.stop()
-        watch.stop()
+        try:
+            clients.start(items)
+            faults.start(planned)
+            while not (clients.done and faults.over) and history.now() < limit:
+                told(history, faults.injected)
+                time.sleep(LOOK_S)
+            faults.finish()
+            clients.stop()
+            left = self.drain(queue, history, lambda: told(history, faults.injected))
+        finally:
+            clients.stop()
+            faults.stop()
+            watch.stop()
+        arena.dismiss()
         known = Evidence(
             history,
             {item.key: item for item in items},
@@ -183,6 +189,7 @@ class Chaos:
             namespace="chaos",
             lease_s=self.size.lease_s,
             grace_s=self.size.lease_s / 2,
+            concurrency=self.size.lanes,
             events_kept=5_000_000,
         )
 
