@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -55,6 +55,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", metavar="WORD", default="", help="rows that contain this word")
+    parser.add_argument("--tasks", type=int, default=SIZE.tasks, help="a row (default: 900)")
+    parser.add_argument("--seconds", type=float, default=SIZE.seconds, help="a row (default: 12)")
     parser.add_argument("--out", default="out", help="folder for guarantees.json (default: out)")
     args = parser.parse_args()
     console, found = Console(), []
@@ -62,7 +64,8 @@ def main() -> int:
     for row in ROWS:
         if args.only in row.name:
             console.print(f"{row.name} ...", end="\r")
-            verdict = Chaos(SIZE, args.seed, row.faults, row.persistence, folder=out).run()
+            size = replace(SIZE, tasks=args.tasks, seconds=args.seconds)
+            verdict = Chaos(size, args.seed, row.faults, row.persistence, folder=out).run()
             found.append(_line(row, verdict))
     (out / "guarantees.json").write_text(json.dumps(found, indent=1) + "\n")
     console.print(_table(found))

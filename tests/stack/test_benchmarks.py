@@ -12,11 +12,11 @@ import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
-SCALING = Path(__file__).parents[2] / "benchmarks" / "scaling.py"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCALING), *words]
+def run(*words: str, script: str = "scaling.py") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(BENCHMARKS / script), *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=80, check=False)
 
 
@@ -45,3 +45,15 @@ def test_what_cannot_be_is_said(words: list[str], said: str) -> None:
     refused = run(*words)
     assert refused.returncode == 2
     assert said in refused.stderr
+
+
+def test_guarantees_compares_the_settings_of_the_dial(tmp_path: Path) -> None:
+    words = ["--only", "in a task", "--tasks", "60", "--seconds", "2", "--out", str(tmp_path)]
+    done = run(*words, script="guarantees.py")
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads((tmp_path / "guarantees.json").read_text())
+    assert (row["fault"], row["lost"], row["broken"]) == ("a worker is killed in a task", 0, [])
+    before, after, fenced = (row[n] for n in ("ack before", "ack after", "after + fenced sink"))
+    assert before[0] + after[0] == 60
+    assert before[2] == fenced[1] == fenced[2] == after[1] == 0
+    assert "| a worker is killed in a task |" in done.stdout
