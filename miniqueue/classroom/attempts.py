@@ -1,7 +1,7 @@
 """Attempts: what each worker did when, read from the event stream. Pure.
 
-A claim opens an attempt; complete, fail, release and reclaim close it. Events carry up to 100
-tasks, an attempt is one task on one worker. Times are Redis' clock, in milliseconds.
+A claim opens an attempt; complete, fail, release, postpone and reclaim close it. Events carry up to
+100 tasks, an attempt is one task on one worker. Times are Redis' clock, in milliseconds.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ def _outcome(event: Event) -> Outcome | None:
     ends: dict[str, Outcome] = {
         "complete": "succeeded",
         "release": "released",
+        "postpone": "released",
         "reclaim": "lost",
     }
     return ends.get(event.verb)

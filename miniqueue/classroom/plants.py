@@ -120,6 +120,11 @@ return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])
 """
 
 
+def _given(call: Call[Any]) -> str:
+    """In Lua: the ids that follow the arguments of a call."""
+    return f"{{unpack(ARGV, {len(call.args) + 1})}}"
+
+
 def _claim_in_two(call: Call[Any]) -> Steps:
     """Pop ids, then mark them: between the two they are in no structure."""
     ids: list[str] = []
@@ -128,7 +133,7 @@ def _claim_in_two(call: Call[Any]) -> Steps:
             ids += (yield Call("LPOP", (ready,), (left,), same)) or []
     if ids:
         yield None
-    given = _edit("claim", POP, "list == 8 and {unpack(ARGV, 7)} or {}")
+    given = _edit("claim", POP, f"list == 8 and {_given(call)} or {{}}")
     return (yield _with(call, given, ids))
 
 
@@ -150,7 +155,7 @@ def _blind_reclaim(call: Call[Any]) -> Steps:
     if not ids:
         return 0
     yield None
-    return (yield _with(call, _edit("reclaim", EXPIRED, "{unpack(ARGV, 5)}"), ids))
+    return (yield _with(call, _edit("reclaim", EXPIRED, _given(call)), ids))
 
 
 def _promote_in_two(call: Call[Any]) -> Steps:
@@ -160,7 +165,7 @@ def _promote_in_two(call: Call[Any]) -> Steps:
         return 0
     yield Call("ZREM", call.keys[:1], ids, int)
     yield None
-    return (yield _with(call, _edit("promote", DUE, "{unpack(ARGV, 4)}"), ids))
+    return (yield _with(call, _edit("promote", DUE, _given(call)), ids))
 
 
 PLANTS = {

@@ -237,8 +237,10 @@ class Protocol:
     def postpone(self, worker: str, p: Postponement) -> Call[int]:
         """Put off a claimed task; 0 where the lease was lost."""
         k = self.keys
-        args = (k.prefix, worker, p.id, p.attempt, p.delay_ms, p.reason, self._settings.events_kept)
-        return Call("postpone", (k.running, k.scheduled, k.events, k.stats), args, int)
+        kept = (self._settings.events_kept, self._keep_ms)
+        args = (k.prefix, worker, p.id, p.attempt, p.delay_ms, p.reason, *kept)
+        keys = (k.running, k.scheduled, k.events, k.stats, k.finished)
+        return Call("postpone", keys, args, int)
 
     def wake(self, timeout_s: float) -> Call[Any]:
         """Block until a hint comes that there may be work, at most `timeout_s`."""
@@ -256,8 +258,8 @@ class Protocol:
         """Tasks whose lease ran out are taken back; gives how many, AT_ONCE at the most."""
         k = self.keys
         keys = (k.running, k.failed, k.events, k.wake, k.stats, *k.ready, k.finished)
-        args = (k.prefix, AT_ONCE, self._keep_failed_ms, self._settings.events_kept)
-        return Call("reclaim", keys, args, int)
+        kept = (self._keep_failed_ms, self._settings.events_kept, self._keep_ms)
+        return Call("reclaim", keys, (k.prefix, AT_ONCE, *kept), int)
 
     def advance(self) -> Call[int]:
         """Children of ended tasks are told; gives how many, AT_ONCE at the most."""

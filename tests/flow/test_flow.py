@@ -253,3 +253,33 @@ def test_a_task_without_the_results_that_it_waited_for_cannot_be_retried(
     with pytest.raises(InvalidTransition, match="send the flow again"):
         queue.retry(child.id)
     assert child.state == "failed"
+
+
+def test_a_parent_that_is_retried_before_its_children_are_told_decides_anew(
+    queue: Queue, registry: Registry
+) -> None:
+    """Else whether they fail would depend on who is faster: the retry or the next advance."""
+    fails = [True]
+
+    @task(registry=registry, max_attempts=1)
+    def parent() -> int:
+        if fails:
+            raise RuntimeError(fails.pop())
+        return 7
+
+    @task(registry=registry)
+    def child(value: int) -> int:
+        return value + 1
+
+    worker = Worker(queue, registry)
+    first = queue.enqueue(parent)
+    second = queue.enqueue(child.options(after=(first.id,), takes="result"))
+    lane = worker.lanes[0]
+    lane.turn(wait_s=0)
+    lane.relieve()  # it has failed; nobody has told the child
+    queue.retry(first.id)
+    queue.client.run(queue.protocol.advance())
+    assert second.state == "deferred"
+    for _ in range(3):
+        worker.run_once()
+    assert second.wait(timeout_s=5) == 8

@@ -108,6 +108,9 @@ def test_a_cancelled_task_whose_worker_died_is_not_run_again(any_bench: Bench) -
     any_bench.run(any_bench.protocol.reclaim())
     changes = any_bench.changes()
     assert changes["task a state"] == "cancelled"
+    keep_ms = any_bench.settings.keep_s * 1000  # as any cancelled task, not as a failed one
+    assert changes["finished a"] == any_bench.in_ms(keep_ms)
+    assert changes["ttl task a"] == about(keep_ms)
     assert "finished a" in changes
     assert changes["done a"] == ["cancelled"]
     assert changes["events"][0]["state"] == "cancelled"

@@ -37,7 +37,9 @@ end
 local parent = redis.call('LINDEX', KEYS[1], 0)
 while parent and told < most do
   local p = redis.pcall('HMGET', prefix .. 'task:' .. parent, 'state', 'result')
-  local children = redis.call('LPOP', prefix .. 'children:' .. parent, most - told) or {}
+  -- One that runs again (retry) tells them when it ends anew.
+  local again = p[1] == 'queued' or p[1] == 'scheduled' or p[1] == 'running'
+  local children = not again and redis.call('LPOP', prefix .. 'children:' .. parent, most - told) or {}
   for _, child in ipairs(children) do tell(child, parent, p[1] or 'failed', p[2] or 'null') end
   told = told + #children
   if told < most then

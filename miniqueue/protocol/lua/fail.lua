@@ -5,7 +5,7 @@
 --          6 error (JSON)  7 delay ms  8 started ms  9 run ms  10 reason  11 events kept
 --          12 keep ms of a failed task  13 keep ms of a cancelled one
 -- Returns  1 done, 2 done and other tasks wait for it, 0 the lease was lost and nothing changed
--- Cost     7 to 9 commands
+-- Cost     8 to 13 commands
 local prefix, id, attempt, state, delay = ARGV[1], ARGV[3], ARGV[4], ARGV[5], ARGV[7]
 local key = prefix .. 'task:' .. id
 local t = redis.pcall('HMGET', key, 'attempt', 'state', 'waiting', 'cancel', 'children')

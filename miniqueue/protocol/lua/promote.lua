@@ -2,7 +2,7 @@
 -- KEYS     1 scheduled  2 events  3 wake  4 stats  5 ready:high  6 ready:normal  7 ready:low
 -- ARGV     1 key prefix  2 most tasks  3 events kept
 -- Returns  number of tasks moved; if it is ARGV[2], there may be more
--- Cost     5 commands a task, 2 a call
+-- Cost     5 commands a task, 5 a call
 local prefix, told = ARGV[1], {}
 local lists = {high = KEYS[5], normal = KEYS[6], low = KEYS[7]}
 local time = redis.call('TIME')

@@ -1,10 +1,11 @@
 -- reclaim: take back tasks whose lease ran out; any worker runs it, there is no lock.
 -- KEYS     1 running  2 failed  3 events  4 wake  5 stats  6 ready:high  7 ready:normal  8 ready:low
 --          9 finished
--- ARGV     1 key prefix  2 most tasks  3 keep ms of a task that ends here  4 events kept
+-- ARGV     1 key prefix  2 most tasks  3 keep ms of a failed task  4 events kept
+--          5 keep ms of a cancelled one
 --          A task that was acknowledged before it ran (ack) ends here, whatever attempts are left.
 -- Returns  number of tasks moved; if it is ARGV[2], there may be more
--- Cost     6 to 9 commands a task, 2 a call
+-- Cost     6 to 9 commands a task, 4 a call
 local prefix = ARGV[1]
 local lists = {high = KEYS[6], normal = KEYS[7], low = KEYS[8]}
 local time = redis.call('TIME')
@@ -27,8 +28,9 @@ for _, id in ipairs(ids) do
       local words = string.format('its worker died %d time%s, the last one was %s', deaths, deaths == 1 and '' or 's', worker)
       if started then words = words .. '; it was acknowledged before it ran, so it is not run again' end
       redis.call('HSET', key, 'finished_ms', now, 'error', cjson.encode({type = state == 'failed' and 'WorkerDied' or 'Cancelled', message = words}))
-      redis.call('PEXPIRE', key, ARGV[3])
-      redis.call('ZADD', state == 'failed' and KEYS[2] or KEYS[9], now + ARGV[3], id)
+      local set, keep = unpack(state == 'failed' and {KEYS[2], ARGV[3]} or {KEYS[9], ARGV[5]})
+      redis.call('PEXPIRE', key, keep)
+      redis.call('ZADD', set, now + keep, id)
       for _ = 1, math.min(tonumber(t[7]) or 0, 100) do redis.call('RPUSH', prefix .. 'done:' .. id, state) end
       if t[7] then redis.call('PEXPIRE', prefix .. 'done:' .. id, 10000) end
       if t[8] then redis.call('RPUSH', prefix .. 'ended', id) end

@@ -4,7 +4,7 @@
 --          8 finished
 -- ARGV     1 key prefix  2 worker  3 events kept  4 keep ms  then for each task, last claimed first: id, attempt
 -- Returns  for each task: 1 released, 0 the lease was lost and nothing changed
--- Cost     5 commands a task, 3 a call
+-- Cost     5 to 8 commands a task, 4 a call
 local prefix, reply, told = ARGV[1], {}, {}
 local lists = {high = KEYS[5], normal = KEYS[6], low = KEYS[7]}
 local time = redis.call('TIME')

@@ -3,7 +3,7 @@
 -- ARGV     1 key prefix  2 id  3 events kept
 -- Returns  the state that it found: 'failed' and the task is queued, any other and nothing changed;
 --          'orphaned' where a task that it waited for did not succeed: there is nothing to run it on
--- Cost     9 commands
+-- Cost     10 commands
 local id, key = ARGV[2], ARGV[1] .. 'task:' .. ARGV[2]
 local lists = {high = KEYS[5], normal = KEYS[6], low = KEYS[7]}
 local t = redis.pcall('HMGET', key, 'state', 'priority', 'attempt', 'pending')

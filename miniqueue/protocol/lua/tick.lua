@@ -5,7 +5,7 @@
 --          5 task id, or '' where the tick is skipped  6 events kept  7 expiry ms or 0
 --          8 words for the task's hash ...
 -- Returns  1 done, 0 somebody else was faster, or the schedule was changed
--- Cost     8 commands
+-- Cost     9 to 10 commands
 if redis.call('HGET', KEYS[1], ARGV[2]) ~= ARGV[3] then return 0 end
 redis.call('HSET', KEYS[1], ARGV[2], ARGV[4])
 local id = ARGV[5]
