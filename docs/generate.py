@@ -9,6 +9,7 @@ import argparse
 import functools
 import importlib
 import re
+import runpy
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import fields
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from miniqueue.api import app
+from miniqueue.classroom.xray import xray_markdown
 from miniqueue.cli import build_parser
 from miniqueue.protocol import keys
 from miniqueue.protocol.calls import script, scripts
@@ -58,6 +60,9 @@ def protocol() -> str:
         "## Scripts",
         "",
         "`now` is always Redis' own clock (TIME). A cost is the number of Redis commands inside.",
+        "Below each header is a small example, as `miniqueue.classroom.xray` shows it: the",
+        "commands that Redis carries out, and what is in the keys before and after, where that is",
+        "not the same. `t1` is a task, `w1` a worker; times are ms from now.",
         "",
     ]
     for name in scripts():
@@ -72,19 +77,19 @@ def _states() -> list[str]:
 
 
 def _header(name: str) -> Iterator[str]:
-    comment = [line[2:].strip() for line in script(name).splitlines() if line.startswith("--")]
-    title = comment[0].removeprefix(f"{name}: ")
+    comment = [
+        line[2:].removeprefix(" ").rstrip()
+        for line in script(name).splitlines()
+        if line.startswith("--")
+    ]
+    start = next(i for i, line in enumerate(comment) if line.startswith("KEYS"))
+    title = " ".join(comment[:start]).removeprefix(f"{name}: ")
     yield f"### {name}"
     yield ""
     yield f"{title[0].upper()}{title[1:]} ([{name}.lua](../miniqueue/protocol/lua/{name}.lua))"
     yield ""
-    yield "```"
-    raw = [
-        line[2:].removeprefix(" ") for line in script(name).splitlines() if line.startswith("--")
-    ]
-    yield from (line.rstrip() for line in raw[1:])
-    yield "```"
-    yield ""
+    yield from ("```", *comment[start:], "```", "")
+    yield xray_markdown(name)
 
 
 def settings() -> str:
@@ -165,11 +170,18 @@ def _parsers(
             yield from _parsers(child, [*words, name])
 
 
+def explorer() -> str:
+    """What the explorer finds; it runs."""
+    page: str = runpy.run_path(str(DOCS / "explorer_page.py"))["explorer_page"]()
+    return page
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "protocol.md": protocol,
     "settings.md": settings,
     "http.md": http,
     "command-line.md": command_line,
+    "explorer.md": explorer,
 }
 
 if __name__ == "__main__":
