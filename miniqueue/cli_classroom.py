@@ -39,6 +39,13 @@ def _chaos(args: Args) -> int:
     )  # fmt: skip
 
 
+def _xray(args: Args) -> int:
+    from miniqueue.classroom.xray import xray_of
+
+    print(xray_of(args.operation))
+    return 0
+
+
 def _redis(args: Args) -> int:
     import tempfile
     from pathlib import Path
@@ -57,10 +64,8 @@ CLASSROOM: dict[str, tuple[Callable[[Args], int], str]] = {
     "demo": (_demo, "run the whole system at 1, 2, 4 and 8 workers and chart it"),
     "up": (_up, "run Redis (unless one is set), the API and workers until Ctrl-C"),
     "redis": (_redis, "run the Redis or Valkey server that is at hand"),
-    "chaos": (
-        _chaos,
-        "prove that nothing is lost: a workload, faults, a check of all of it",
-    ),
+    "xray": (_xray, "show what an operation does inside Redis: commands, keys before and after"),
+    "chaos": (_chaos, "prove that nothing is lost: a workload, faults, a check of all of it"),
 }
 
 
@@ -72,6 +77,7 @@ def add_options(parsers: Mapping[str, Any]) -> None:
     up.add_argument("--port", type=int, help="port of the API (default: MINIQUEUE_PORT or 8000)")
     add_import(up)
     parsers["redis"].add_argument("--port", type=int, default=6379, help="its port (default: 6379)")
+    parsers["xray"].add_argument("operation", metavar="OPERATION", help="like claim or reclaim")
     _add_chaos(parsers["chaos"])
 
 

@@ -6,8 +6,7 @@
         queue.enqueue(add, 2, 3)
 
 A script is sent with a few lines before it which replace `redis.call` by one that also takes notes,
-so it works on every server and sees a key just before it is first touched. That costs time: look
-at a queue with it, measure nothing.
+so it works on every server and sees a key just before it is first touched. Measure nothing with it.
 """
 
 from __future__ import annotations
@@ -98,7 +97,7 @@ class Change:
         return self.before != self.after
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class XRay:
     """What one operation did. Prints as text, and as tables in a notebook.
 
@@ -115,6 +114,9 @@ class XRay:
     now_ms: int
     prefix: str
     round_trips: int = 1
+
+    def __repr__(self) -> str:
+        return f"<XRay of {self.name}: {len(self.commands)} commands>"
 
     @property
     def changes(self) -> list[Change]:

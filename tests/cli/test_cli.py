@@ -170,3 +170,10 @@ def test_doctor_names_a_fix_for_each_failure(
     assert main(["doctor", "--json"]) == 1
     findings = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert [f["fix"] for f in findings if not f["ok"]] != [""]
+
+
+def test_xray_shows_an_operation_from_inside(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["xray", "claim"]) == 0
+    assert "LPOP M:ready:high" in capsys.readouterr().out
+    assert main(["xray", "clame"]) == 2
+    assert "claim" in capsys.readouterr().err
