@@ -12,6 +12,7 @@
     ├── QueueFull            the queue has reached its limit
     ├── BackendUnavailable   Redis is away; nothing is half done
     ├── StackError           a service of the classroom's stack did not come up
+    ├── NotRepeatable        a program does something else each time: it cannot be explored
     ├── TaskFailed           raised by wait(): the task ended in `failed`
     └── TaskCancelled        raised by wait(): the task ended in `cancelled`
 
@@ -31,6 +32,7 @@ __all__ = [
     "InvalidTransition",
     "LeaseLost",
     "MiniQueueError",
+    "NotRepeatable",
     "PayloadError",
     "PayloadTooLarge",
     "QueueFull",
@@ -149,6 +151,10 @@ class StackError(MiniQueueError):
         super().__init__(f"{problem}\n{log}".rstrip())
         self.problem = problem
         self.log = log
+
+
+class NotRepeatable(MiniQueueError):
+    """A program did something else when it was told the same (classroom.explorer)."""
 
 
 class TaskFailed(MiniQueueError):

@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from miniqueue.classroom.chaos import jobs
 from miniqueue.classroom.chaos.failpoints import FOLDER
 from miniqueue.classroom.service import Service
 from miniqueue.classroom.stack import Stack
@@ -24,6 +23,7 @@ PERSISTENCE: dict[str, dict[str, str]] = {
     "everysec": {"appendonly": "yes", "appendfsync": "everysec"},
     "always": {"appendonly": "yes", "appendfsync": "always"},
 }
+JOBS = "miniqueue.classroom.chaos.jobs"  # imported by workers alone: its names are common ones
 CREW = [sys.executable, "-m", "miniqueue.classroom.chaos.crew"]
 PROBE = "chaos:probe"
 LOOK_S = 0.05
@@ -44,7 +44,7 @@ class Arena(Stack):
         super().__init__(
             workers,
             settings=settings,
-            imports=[jobs.__name__],
+            imports=[JOBS],
             environ=environ,
             redis_options={**redis_options, "auto-aof-rewrite-percentage": "0"},
         )

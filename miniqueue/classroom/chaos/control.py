@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-import threading
+import time
 from collections.abc import Callable, Sequence
 
 from miniqueue.classroom.chaos.arena import PERSISTENCE, Arena
@@ -35,9 +35,7 @@ class SketchClients(Clients):
     """One client, which writes to Redis as the sketch's API did."""
 
     def start(self, items: Sequence[Item]) -> None:
-        thread = threading.Thread(target=self._push, args=(items,), daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        self._run(self._push, items)
 
     def _push(self, items: Sequence[Item]) -> None:
         raw = self._queue.client.raw
@@ -74,7 +72,7 @@ class SketchChaos(Chaos):
             return not queue.client.raw.llen(QUEUE)
 
         until(empty, self.size.drain_s)
-        threading.Event().wait(LAST_S)
+        time.sleep(LAST_S)
         return 0
 
     def evidence(self, queue: Queue, known: Evidence) -> Evidence:

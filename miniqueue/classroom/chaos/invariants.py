@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from miniqueue.classroom.chaos.evidence import NEVER, Evidence, Step, covered, overlap_s
 from miniqueue.classroom.chaos.history import Record
-from miniqueue.classroom.chaos.jobs import POISON_ATTEMPTS
+from miniqueue.classroom.chaos.load import POISON_ATTEMPTS
 from miniqueue.task import TERMINAL, TaskState
 
 __all__ = ["INVARIANTS", "Violation", "recoveries"]

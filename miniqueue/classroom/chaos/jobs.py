@@ -19,7 +19,6 @@ from miniqueue.registry import task
 __all__ = ["doomed", "once", "poison", "pulse", "wobbly", "work", "work_async"]
 
 PATIENT = 100  # attempts: kills must not end a task that can be done
-POISON_ATTEMPTS = 3
 WITNESS = Witness()
 
 
@@ -79,7 +78,7 @@ def doomed(ctx: Context, key: str, seconds: float) -> int:
     raise Fail("as asked")
 
 
-@task(max_attempts=POISON_ATTEMPTS)
+@task
 def poison(ctx: Context, key: str, seconds: float) -> None:
     """Kill the worker."""
     _tell("started", key, ctx)

@@ -9,7 +9,7 @@ import json
 import random
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -54,6 +54,8 @@ class Item:
     parent: str = ""  # the key of a task to wait for
 
 
+POISON_ATTEMPTS = 3
+LIMIT: Options = {"max_attempts": POISON_ATTEMPTS}
 LONG = (1.2, 1.5)  # seconds of a task that outlives its lease, in leases
 
 
@@ -93,7 +95,7 @@ def lengthened(items: list[Item], share: float, rng: random.Random, lease_s: flo
 def poison(count: int, seconds: float, rng: random.Random) -> list[Item]:
     """Tasks that kill their workers, spread over the time."""
     return [
-        Item(f"poison-{i}", seconds * (i + rng.random()) / count, "poison", 0.01, "http")
+        Item(f"poison-{i}", seconds * (i + rng.random()) / count, "poison", 0.01, "http", LIMIT)
         for i in range(count)
     ]
 
@@ -117,6 +119,7 @@ class Clients:
         self._ids: dict[str, str] = {}  # of accepted tasks, by key
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._failed: list[Exception] = []
 
     def start(self, items: Sequence[Item]) -> None:
         """Clients over HTTP and in Python, as many as it takes, one that sends in bulk, one that
@@ -132,13 +135,24 @@ class Clients:
             mine = [item for item in items if item.via == via]
             twins = min(MOST_TWINS, 1 + len(mine) // EACH) if via in ("http", "python") else 1
             for part in (mine[i::twins] for i in range(twins)):
-                self._threads.append(threading.Thread(target=send, args=(part,), daemon=True))
-        for thread in self._threads:
-            thread.start()
+                self._run(send, part)
+
+    def _run(self, send: Callable[[Sequence[Item]], None], items: Sequence[Item]) -> None:
+        def run() -> None:
+            try:
+                send(items)
+            except Exception as error:  # told by `done`
+                self._failed.append(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     @property
     def done(self) -> bool:
-        """Whether all is sent."""
+        """Whether all is sent. Raises what has ended a client."""
+        if self._failed:
+            raise self._failed[0]
         return not any(thread.is_alive() for thread in self._threads)
 
     def stop(self) -> None:
@@ -177,25 +191,25 @@ class Clients:
 
     def _in_bulk(self, items: Sequence[Item]) -> None:
         with httpx.Client(base_url=self._url, timeout=10) as http:
-            for at in range(0, len(items), BULK):
-                part = items[at : at + BULK]
-                list(self._due(part[-1:]))
-                for item in part:
-                    self._history.add("sent", item.key)
-                body = {"tasks": [self._body(item) for item in part]}
-                try:
-                    reply = http.post("/tasks", json=body)
-                except httpx.TransportError as error:
-                    ids, why = None, repr(error)
-                else:
-                    accepted = reply.status_code == 202
-                    ids = reply.json()["task_ids"] if accepted else None
-                    why = f"status {reply.status_code}"
-                for i, item in enumerate(part):
-                    if ids is None:
-                        self._unknown(item, why)
-                    else:
-                        self._accepted(item, ids[i])
+            for part in (items[at : at + BULK] for at in range(0, len(items), BULK)):
+                for _ in self._due(part[-1:]):
+                    self._post_many(http, part)
+
+    def _post_many(self, http: httpx.Client, items: Sequence[Item]) -> None:
+        for item in items:
+            self._history.add("sent", item.key)
+        try:
+            reply = http.post("/tasks", json={"tasks": [self._body(item) for item in items]})
+        except httpx.TransportError as error:
+            for item in items:
+                self._unknown(item, error)
+            return
+        accepted = reply.json()["task_ids"] if reply.status_code == 202 else []
+        for item, task_id in itertools.zip_longest(items, accepted):
+            if task_id is None:
+                self._unknown(item, f"status {reply.status_code}")
+            else:
+                self._accepted(item, task_id)
 
     def _in_python(self, items: Sequence[Item]) -> None:
         for item in self._due(items):
@@ -235,7 +249,8 @@ class Clients:
 
     # -- what they have in common ----------------------------------------------------------------
 
-    def _due(self, items: Sequence[Item]) -> Any:
+    def _due(self, items: Sequence[Item]) -> Iterator[Item]:
+        """Each when its time has come; none any more after stop()."""
         for item in items:
             wait_s = item.at - self._history.now()
             if self._stop.wait(max(0.0, wait_s)):

@@ -9,14 +9,22 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from miniqueue.classroom.chaos import jobs
 from miniqueue.classroom.chaos.arena import PERSISTENCE, Arena
 from miniqueue.classroom.chaos.crew import PLANT, SKEW
 from miniqueue.classroom.chaos.evidence import Evidence
 from miniqueue.classroom.chaos.failpoints import FOLDER
 from miniqueue.classroom.chaos.faults import FAULTS, Faults, known, schedule
 from miniqueue.classroom.chaos.history import History
-from miniqueue.classroom.chaos.load import MIX, Clients, Item, Mix, lengthened, plan, poison
+from miniqueue.classroom.chaos.load import (
+    MIX,
+    POISON_ATTEMPTS,
+    Clients,
+    Item,
+    Mix,
+    lengthened,
+    plan,
+    poison,
+)
 from miniqueue.classroom.chaos.observer import Observer, Sink
 from miniqueue.classroom.chaos.verdict import Verdict, judge
 from miniqueue.classroom.chaos.watch import (
@@ -198,7 +206,7 @@ class Chaos:
         if "eviction" in self.faults:
             _fill(queue, ROOM[0] + ROOM[1] * self.size.tasks)
         if "schedulers" in self.faults:
-            set_schedule(queue, "pulse", "*/2 * * * * *", step(jobs.pulse))
+            set_schedule(queue, "pulse", "*/2 * * * * *", step("pulse"))
 
     def clients(self, arena: Arena, queue: Queue, history: History) -> Clients:
         """Who sends the tasks."""
@@ -241,4 +249,4 @@ def _goes_on_for_ever(history: History) -> bool:
     for record in history.of("started"):
         if record.key.startswith("poison"):
             starts[record.key] = starts.get(record.key, 0) + 1
-    return any(count > jobs.POISON_ATTEMPTS + 1 for count in starts.values())
+    return any(count > POISON_ATTEMPTS + 1 for count in starts.values())

@@ -13,7 +13,7 @@ run again, put in another order, and made shorter (docs/explorer.md).
 from miniqueue.classroom.explorer.failure import Failure, Step
 from miniqueue.classroom.explorer.naive import naive
 from miniqueue.classroom.explorer.ours import ours
-from miniqueue.classroom.explorer.process import Actor, NotRepeatable
+from miniqueue.classroom.explorer.process import Actor
 from miniqueue.classroom.explorer.scenario import (
     Invariant,
     Scenario,
@@ -22,6 +22,7 @@ from miniqueue.classroom.explorer.scenario import (
     of_worker,
 )
 from miniqueue.classroom.explorer.walk import Exploration, explore
+from miniqueue.errors import NotRepeatable
 
 __all__ = [
     "Actor",

@@ -24,18 +24,14 @@ from greenlet import (  # type: ignore[import-untyped, unused-ignore]
 
 from miniqueue.classroom.explorer.clock import Clock, Dice
 from miniqueue.classroom.explorer.store import Answer, Words
-from miniqueue.errors import MiniQueueError
+from miniqueue.errors import NotRepeatable
 from miniqueue.executor import Interrupted
 
-__all__ = ["Actor", "NotRepeatable", "Position", "Process", "Program", "Record", "Request"]
+__all__ = ["Actor", "Position", "Process", "Program", "Record", "Request"]
 
 Record = tuple[Any, ...]  # what a program tells the invariants: ("start", "a", 1)
 LIVE = 16  # processes that are kept where they stand, in case they are wanted there next
 GRAVEYARD: list[Any] = []  # greenlets that will not end
-
-
-class NotRepeatable(MiniQueueError):
-    """A program did something else when it was told the same: it cannot be explored."""
 
 
 class Request(NamedTuple):
