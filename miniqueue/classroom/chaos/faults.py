@@ -6,7 +6,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from miniqueue.classroom.chaos import failpoints
@@ -27,7 +27,7 @@ FAULTS = {
     "pause": "Redis stands still",
     "power": "Redis dies, and its file loses what was not fsynced",
     "hang-up": "clients that send a task and do not read the answer",
-    "schedulers": "a schedule, and every worker sends its ticks",
+    "schedulers": "a schedule, whose ticks every worker and a crowd of others send",
     "clock": "a quarter of the workers have a clock that is an hour off",
     "poison": "tasks that kill their workers",
     "eviction": "a Redis that is full and evicts keys: loss is to be expected (not by default)",
@@ -180,7 +180,7 @@ class Faults:
             workers = [w for w in living(self._arena) if w not in self._frozen]
             if not workers:
                 return
-            worker = self._rng.choice(workers)
+            worker = self._longest_at_work(workers) or self._rng.choice(workers)
             self._frozen.append(worker)
             self._told(fault, worker)
             self._history.add("frozen", worker=worker.name)
@@ -191,6 +191,19 @@ class Faults:
             worker.signal(signal.SIGCONT)
             self._frozen.remove(worker)
             self._history.add("thawed", worker=worker.name)
+
+    def _longest_at_work(self, workers: Sequence[Service]) -> Service | None:
+        """The worker that has been in one task for longest: when it thaws, another one is still in
+        that task, and only the fence tells the two apart.
+        """
+        begun: dict[tuple[str, int], str] = {}
+        for record in self._history.of("started", "effect", "raised"):
+            if record.what == "started":
+                begun[record.key, record.attempt] = record.worker
+            else:
+                begun.pop((record.key, record.attempt), None)
+        names = {worker.name: worker for worker in workers}
+        return next((names[name] for name in begun.values() if name in names), None)
 
     def _failpoint(self, fault: Fault) -> None:
         folder = self._arena.failpoints

@@ -26,6 +26,7 @@ from miniqueue.classroom.chaos.load import (
     poison,
 )
 from miniqueue.classroom.chaos.observer import Observer, Sink
+from miniqueue.classroom.chaos.schedulers import Schedulers
 from miniqueue.classroom.chaos.verdict import Verdict, judge
 from miniqueue.classroom.chaos.watch import (
     Watch,
@@ -53,6 +54,7 @@ DEFAULT_FAULTS = tuple(name for name in FAULTS if name != "eviction")
 ROOM = (600_000, 300)  # bytes of memory, and bytes a task, where Redis is to be full
 COSTLY = {"none": {"restart", "power"}, "everysec": {"power"}, "always": set[str]()}
 LOOK_S = 0.1
+CROWD = 4  # schedulers beside the workers
 LONGER_S = 60.0  # after the last task should have been sent
 Told = Callable[[History, int], object]
 
@@ -137,6 +139,7 @@ class Chaos:
         faults = Faults(arena, history, random.Random(f"{self.seed} faults"))
         watch = Watch(arena.settings, history, self.census)
         planned = schedule(self.faults, self.size.seconds, random.Random(f"{self.seed} schedule"))
+        crowd = Schedulers(arena.settings, CROWD if "schedulers" in self.faults else 0)
         limit = max(item.at for item in items) + LONGER_S
         try:
             clients.start(items)
@@ -150,6 +153,7 @@ class Chaos:
         finally:
             clients.stop()
             faults.stop()
+            crowd.stop()
             watch.stop()
         arena.dismiss()
         known = Evidence(

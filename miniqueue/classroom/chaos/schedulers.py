@@ -1,0 +1,43 @@
+"""Schedulers: a crowd that all see a tick at the same moment, as many workers do."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+from miniqueue.cron import due_calls, read
+from miniqueue.errors import BackendUnavailable
+from miniqueue.protocol.calls import redis_time
+from miniqueue.queue import Queue
+from miniqueue.settings import Settings
+
+__all__ = ["Schedulers"]
+
+LOOK_S = 0.02  # a worker looks once a second
+
+
+class Schedulers:
+    """Threads that send whatever is due, until stop()."""
+
+    def __init__(self, settings: Settings, count: int) -> None:
+        self._settings = settings
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._send, daemon=True) for _ in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Send nothing more."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _send(self) -> None:
+        queue = Queue(settings=self._settings)
+        protocol, kept = queue.protocol, queue.settings.events_kept
+        while not self._stop.wait(LOOK_S):
+            with contextlib.suppress(BackendUnavailable):
+                now_ms, found = queue.client.run_many([redis_time(), read(protocol)])
+                if due := due_calls(protocol, list(found.values()), now_ms, kept):
+                    queue.client.run_many(due)
+        queue.client.close()
