@@ -65,7 +65,7 @@ def test_a_smoke_run_has_every_fault_and_a_kill_every_3_s(seed: int) -> None:
         "pause",
         "power",
     }
-    assert count["kill"] == int(seconds / 3)
+    assert (count["kill"], count["freeze"]) == (int(seconds / 3), int(seconds / 5))
     places = {fault.detail for fault in found if fault.detail}
     assert places == set(failpoints.PLACES)
     assert all(0 <= fault.at < seconds for fault in found)

@@ -6,7 +6,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from miniqueue.classroom.chaos import failpoints
@@ -32,11 +32,12 @@ FAULTS = {
     "poison": "tasks that kill their workers",
     "eviction": "a Redis that is full and evicts keys: loss is to be expected (not by default)",
 }
-OF_WORKERS = ("freeze", "stop")
 OF_SERVERS = ("api", "restart", "pause", "power")
-KILL_S = 3.0  # between two kills
+OFTEN = {"kill": 3.0, "freeze": 5.0}  # seconds between two of them
 OTHER_S = 2.0  # between two other faults
 GAP_S = 0.4  # how long a dead Redis or API stays away
+WAIT_S = 2.0  # how long a freeze waits for a worker that is in a long task
+LANES = 4  # threads that inject: kills, freezes, other faults of workers, those of servers
 ARMED_S = 3.0  # how long a failpoint waits for somebody
 
 
@@ -50,11 +51,13 @@ class Fault:
 
 
 def schedule(names: Collection[str], seconds: float, rng: random.Random) -> list[Fault]:
-    """A kill every 3 s, and between the kills all other faults, in rounds of changing order."""
+    """A kill every 3 s, a freeze every 5 s, and between them all other faults, in rounds of
+    changing order.
+    """
     found = []
-    if "kill" in names:
-        kills = max(1, int(seconds / KILL_S))
-        found = [Fault(KILL_S * (i + rng.uniform(0.3, 1)), "kill") for i in range(kills)]
+    for name, every in OFTEN.items():
+        times = max(1, int(seconds / every)) if name in names else 0
+        found += [Fault(every * (i + rng.uniform(0.3, 1)), name) for i in range(times)]
     others = _others(names)
     at, end = rng.uniform(0.3, 0.8), seconds - 1
     while others and at < end:
@@ -67,7 +70,7 @@ def schedule(names: Collection[str], seconds: float, rng: random.Random) -> list
 
 
 def _others(names: Collection[str]) -> list[tuple[str, str]]:
-    others = [(name, "") for name in (*OF_WORKERS, *OF_SERVERS) if name in names]
+    others = [(name, "") for name in ("stop", *OF_SERVERS) if name in names]
     places = failpoints.PLACES if "failpoints" in names else ()
     others += [("failpoints", place) for place in places if place != "reply"]
     others += [("api", "reply")] if "api" in names else []
@@ -109,7 +112,7 @@ class Faults:
     def start(self, faults: list[Fault]) -> None:
         """From now on."""
         began = time.monotonic()
-        for names in (("kill",), (*OF_WORKERS, "failpoints"), OF_SERVERS):
+        for names in (("kill",), ("freeze",), ("stop", "failpoints"), OF_SERVERS):
             group = [fault for fault in faults if fault.name in names]
             self._run(lambda group=group: self._inject(group, began))  # type: ignore[misc]
         self._run(self._replace)
@@ -118,7 +121,7 @@ class Faults:
         """Wait for the last fault to be over. Raises what a fault raised, as StackError where Redis
         or the API did not come back.
         """
-        for thread in self._threads[:3]:
+        for thread in self._threads[:LANES]:
             thread.join()
         if self._failed:
             raise self._failed[0]
@@ -136,7 +139,7 @@ class Faults:
     @property
     def over(self) -> bool:
         """Whether the last fault is over."""
-        return not any(thread.is_alive() for thread in self._threads[:3])
+        return not any(thread.is_alive() for thread in self._threads[:LANES])
 
     def _run(self, target: Callable[[], None]) -> None:
         def run() -> None:
@@ -176,11 +179,15 @@ class Faults:
             worker.signal(signal.SIGTERM)
 
     def _freeze(self, fault: Fault) -> None:
+        end = time.monotonic() + WAIT_S
+        while not self._at_work() and time.monotonic() < end:
+            time.sleep(0.05)
         with self._arena.lock:
             workers = [w for w in living(self._arena) if w not in self._frozen]
             if not workers:
                 return
-            worker = self._longest_at_work(workers) or self._rng.choice(workers)
+            busy = [worker for worker in workers if worker.name in self._at_work()]
+            worker = self._rng.choice(busy or workers)
             self._frozen.append(worker)
             self._told(fault, worker)
             self._history.add("frozen", worker=worker.name)
@@ -192,18 +199,18 @@ class Faults:
             self._frozen.remove(worker)
             self._history.add("thawed", worker=worker.name)
 
-    def _longest_at_work(self, workers: Sequence[Service]) -> Service | None:
-        """The worker that has been in one task for longest: when it thaws, another one is still in
-        that task, and only the fence tells the two apart.
+    def _at_work(self) -> set[str]:
+        """Workers that have been in one task for a while: when one of them is frozen and thaws,
+        another one is still in that task, and only the fence tells the two apart.
         """
+        now, lease_s = self._history.now(), self._arena.settings.lease_s
         begun: dict[tuple[str, int], str] = {}
         for record in self._history.of("started", "effect", "raised"):
-            if record.what == "started":
-                begun[record.key, record.attempt] = record.worker
-            else:
+            if record.what != "started":
                 begun.pop((record.key, record.attempt), None)
-        names = {worker.name: worker for worker in workers}
-        return next((names[name] for name in begun.values() if name in names), None)
+            elif now - 1.5 * lease_s < record.at < now - 0.2 * lease_s:
+                begun[record.key, record.attempt] = record.worker
+        return set(begun.values())
 
     def _failpoint(self, fault: Fault) -> None:
         folder = self._arena.failpoints
