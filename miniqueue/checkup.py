@@ -10,7 +10,7 @@ from miniqueue.redis_client import Client
 from miniqueue.task import PRIORITIES, Task, TaskState
 from miniqueue.views import scores
 
-__all__ = ["check", "read", "sets"]
+__all__ = ["check", "read", "read_all", "sets"]
 
 PAGE = 100  # ids read in one round trip
 CHECKED = 100_000  # ids that are looked at in each structure
@@ -26,14 +26,12 @@ def check(client: Client, keys: QueueKeys) -> list[str]:
     places: dict[str, str] = {}
     problems: list[str] = []
     for label, members in _structures(client, keys):
-        for at in range(0, len(members), PAGE):
-            part = members[at : at + PAGE]
-            tasks = read(client, keys, [task_id for task_id, _ in part])
-            for (task_id, score), task in zip(part, tasks, strict=True):
-                if task_id in places:
-                    problems.append(f"{task_id} is in {places[task_id]} and in {label}")
-                places[task_id] = label
-                problems += _misplaced(task_id, task, label, score, now)
+        tasks = read_all(client, keys, [task_id for task_id, _ in members])
+        for (task_id, score), task in zip(members, tasks, strict=True):
+            if task_id in places:
+                problems.append(f"{task_id} is in {places[task_id]} and in {label}")
+            places[task_id] = label
+            problems += _misplaced(task_id, task, label, score, now)
     for task_id in _hashes(client, keys):
         if task_id not in places:
             problems.append(f"{task_id} has a hash and is in no structure")
@@ -46,6 +44,12 @@ def read(client: Client, keys: QueueKeys, ids: Sequence[str]) -> list[Task | Non
         return []
     hashes = client.run_many([Call("HGETALL", (keys.task(i),), (), pairs) for i in ids])
     return [Task.from_hash(i, h) if h else None for i, h in zip(ids, hashes, strict=True)]
+
+
+def read_all(client: Client, keys: QueueKeys, ids: Sequence[str]) -> Iterator[Task | None]:
+    """As read(), of any number of ids, a page at a time."""
+    for at in range(0, len(ids), PAGE):
+        yield from read(client, keys, ids[at : at + PAGE])
 
 
 def sets(keys: QueueKeys) -> dict[str, str]:

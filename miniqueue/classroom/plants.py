@@ -15,7 +15,7 @@ from miniqueue.errors import ConfigError
 from miniqueue.protocol.calls import Call, T, same, script
 from miniqueue.redis_client import Client
 
-__all__ = ["PLANTS", "Plant", "Planted", "Rewritten", "plant"]
+__all__ = ["PLANTS", "Plant", "Planted", "Rewritten", "edited", "plant"]
 
 # Yields calls and is sent their replies; yields None in the gap that the protocol does not have;
 # returns the reply of the whole.
@@ -90,7 +90,9 @@ def plant(name: str) -> Plant:
 # -- one line of a script changed ------------------------------------------------------------------
 
 
-def _edited(operation: str, line: str, wrong: str) -> Callable[[Call[Any]], Steps]:
+def edited(operation: str, line: str, wrong: str) -> Callable[[Call[Any]], Steps]:
+    """The steps of an operation whose script has a wrong line."""
+
     def steps(call: Call[Any]) -> Steps:
         return (yield _with(call, _edit(operation, line, wrong), ()))
 
@@ -111,8 +113,7 @@ def _with(call: Call[Any], text: str, more: Sequence[str]) -> Rewritten[Any]:
 # -- several round trips instead of one ------------------------------------------------------------
 
 POP = "redis.call('LPOP', KEYS[list], most - #told) or {}"
-EXPIRED = "redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])"
-DUE = EXPIRED
+OVER = "redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])"
 LOOK = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -155,7 +156,7 @@ def _blind_reclaim(call: Call[Any]) -> Steps:
     if not ids:
         return 0
     yield None
-    return (yield _with(call, _edit("reclaim", EXPIRED, _given(call)), ids))
+    return (yield _with(call, _edit("reclaim", OVER, _given(call)), ids))
 
 
 def _promote_in_two(call: Call[Any]) -> Steps:
@@ -165,7 +166,7 @@ def _promote_in_two(call: Call[Any]) -> Steps:
         return 0
     yield Call("ZREM", call.keys[:1], ids, int)
     yield None
-    return (yield _with(call, _edit("promote", DUE, _given(call)), ids))
+    return (yield _with(call, _edit("promote", OVER, _given(call)), ids))
 
 
 PLANTS = {
@@ -175,7 +176,7 @@ PLANTS = {
             "no-fence",
             "complete",
             "complete does not look at the attempt: a stale worker overwrites a result",
-            _edited("complete", "t[1] == attempt and t[2] == 'running'", "t[1]"),
+            edited("complete", "t[1] == attempt and t[2] == 'running'", "t[1]"),
         ),
         Plant(
             "claim-in-two", "claim", "claim pops in one call and marks in the next", _claim_in_two
@@ -185,7 +186,7 @@ PLANTS = {
             "uncounted",
             "claim",
             "claim does not count attempts: a task that kills its workers goes on for ever",
-            _edited("claim", "(tonumber(t[1]) or 0) + 1", "1"),
+            edited("claim", "(tonumber(t[1]) or 0) + 1", "1"),
         ),
         Plant(
             "blind-reclaim",
@@ -203,13 +204,13 @@ PLANTS = {
             "never-renewed",
             "extend",
             "extend says yes and leaves the lease as it is",
-            _edited("extend", "redis.call('ZADD', KEYS[1], 'XX', deadline, id)", ""),
+            edited("extend", "redis.call('ZADD', KEYS[1], 'XX', deadline, id)", ""),
         ),
         Plant(
             "forgetful-release",
             "release",
             "release ends the lease and does not put the task back",
-            _edited("release", "redis.call('LPUSH', lists[t[3]] or lists.normal, id)", ""),
+            edited("release", "redis.call('LPUSH', lists[t[3]] or lists.normal, id)", ""),
         ),
     )
 }

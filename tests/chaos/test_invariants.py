@@ -32,7 +32,7 @@ class Story:
 
     def note(self, at: float, what: str, key: str = "", **more: object) -> None:
         record = Record(at, what, key, **more)  # type: ignore[arg-type]
-        self.evidence.history.records.append(record)
+        self.evidence.history.keep(record)
 
     def sent(self, key: str, job: str = "work", accepted: bool = True) -> None:
         self._items[key] = Item(key, 0, job, 0.1, "http")

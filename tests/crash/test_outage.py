@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,14 +22,14 @@ from typing import Any
 import httpx
 import pytest
 
-from miniqueue.classroom.service import Service, free_port, redis_command, server_binary
+from miniqueue.classroom.service import Service, free_port
 from miniqueue.functions import echo
 from miniqueue.inspector import Inspector
 from miniqueue.queue import Queue, TaskHandle
 from miniqueue.redis_client import SOCKET_TIMEOUT_S
 from tests.crash.conftest import Crew
 from tests.crash.jobs import quick
-from tests.crash.test_redis import Server
+from tests.crash.test_redis import Server, serving
 from tests.processes import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(25)]
@@ -40,11 +40,7 @@ BOUND_S = SOCKET_TIMEOUT_S + 2.5  # a request that Redis does not answer is answ
 class Durable(Server):
     """A Redis that keeps what it had when it is killed, and that can stand still."""
 
-    def start(self) -> None:
-        kept = {"appendonly": "yes", "appendfsync": "always"}
-        command = redis_command(self.port, self._folder, options=kept)
-        self.service = Service("redis", command, log=self._folder / "redis.log")
-        wait_for(self.answers)
+    options: Mapping[str, str] = {"appendonly": "yes", "appendfsync": "always"}
 
     @contextmanager
     def killed(self) -> Iterator[None]:
@@ -107,12 +103,7 @@ class Door:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Durable]:
-    if server_binary() is None:
-        pytest.skip("no Redis or Valkey server")
-    server = Durable(tmp_path)
-    yield server
-    server.kill()
-    server.queue.client.close()
+    yield from serving(Durable, tmp_path)
 
 
 @pytest.fixture

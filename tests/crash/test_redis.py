@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -23,6 +24,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(25)]
 class Server:
     """A Redis on a port of its own, which can be killed and started again."""
 
+    options: Mapping[str, str] = {}
+
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         self.queue = Queue(settings=Settings(redis_url=self.url, lease_s=LEASE_S))
@@ -34,7 +37,7 @@ class Server:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        command = redis_command(self.port, self._folder)
+        command = redis_command(self.port, self._folder, options=self.options)
         self.service = Service("redis", command, log=self._folder / "redis.log")
         wait_for(self.answers)
 
@@ -51,14 +54,22 @@ class Server:
         self.service.join()
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+S = TypeVar("S", bound=Server)
+
+
+def serving(kind: type[S], folder: Path) -> Iterator[S]:
+    """A server while the generator is open."""
     if server_binary() is None:
         pytest.skip("no Redis or Valkey server")
-    server = Server(tmp_path)
+    server = kind(folder)
     yield server
     server.kill()
     server.queue.client.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    yield from serving(Server, tmp_path)
 
 
 @pytest.fixture

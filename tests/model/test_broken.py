@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from miniqueue.classroom.plants import Plant, edited
 from miniqueue.redis_client import Client
-from tests.model.test_model import LIMIT_S, LONG, edited, red
+from tests.model.test_model import LIMIT_S, LONG, red
 
 pytestmark = [
     pytest.mark.slow,
@@ -103,4 +104,5 @@ BROKEN = [
 def test_the_machine_finds_a_broken_line(
     memory: Client, operation: str, line: str, other: str
 ) -> None:
-    red(memory, edited(operation, line, other))
+    steps = edited(operation, line, other)
+    red(memory, Plant(f"{operation}: {line}", operation, f"{line} -> {other}", steps))

@@ -9,14 +9,12 @@ from __future__ import annotations
 import ast
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from miniqueue.classroom.plants import PLANTS, Plant, Planted, Rewritten
-from miniqueue.protocol.calls import Call, script
+from miniqueue.classroom.plants import PLANTS, Plant, Planted
 from miniqueue.redis_client import Client
 from tests.model.machine import Machine
 from tests.protocol.bench import Bench, failure, sent
@@ -39,18 +37,6 @@ GLANCE = settings(
     COMMON, max_examples=200, derandomize=True, phases=[Phase.generate], report_multiple_bugs=False
 )
 TWO_STEPS = {"blind-reclaim", "promote-in-two"}  # wrong only if interrupted
-
-
-def edited(operation: str, line: str, other: str) -> Plant:
-    """A plant that changes one line of a script."""
-
-    def steps(call: Call[Any]) -> Any:
-        text = script(operation)
-        assert line in text, f"{operation}.lua has changed"
-        text = text.replace(line, other)
-        return (yield Rewritten(call.name, call.keys, call.args, call.parse, text))
-
-    return Plant(f"{operation}: {line}", operation, f"{line} -> {other}", steps)
 
 
 def test_purging_a_task_leaves_the_key_of_a_later_one(bench: Bench) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections.abc import Callable, Sequence
 
-from miniqueue.classroom.chaos.arena import PERSISTENCE, Arena
+from miniqueue.classroom.chaos.arena import Arena
 from miniqueue.classroom.chaos.evidence import Evidence
 from miniqueue.classroom.chaos.history import History
 from miniqueue.classroom.chaos.load import Clients, Item
@@ -35,7 +36,7 @@ class SketchClients(Clients):
     """One client, which writes to Redis as the sketch's API did."""
 
     def start(self, items: Sequence[Item]) -> None:
-        self._run(self._push, items)
+        self._threads.run(functools.partial(self._push, items))
 
     def _push(self, items: Sequence[Item]) -> None:
         raw = self._queue.client.raw
@@ -53,9 +54,7 @@ class SketchClients(Clients):
 class SketchChaos(Chaos):
     """The same run. There are no events to read, so only what observers saw is judged."""
 
-    def arena(self, environ: dict[str, str]) -> Arena:
-        size, redis = self.size, PERSISTENCE[self.persistence]
-        return SketchArena(size.workers, self.settings, environ=environ, redis_options=redis)
+    kind = SketchArena
 
     def prepare(self, queue: Queue) -> None:
         """It has no schedules."""

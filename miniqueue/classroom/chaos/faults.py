@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import signal
 import threading
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from miniqueue.classroom.chaos import failpoints
 from miniqueue.classroom.chaos.arena import Arena, living
 from miniqueue.classroom.chaos.history import History
+from miniqueue.classroom.chaos.threads import Threads
 from miniqueue.classroom.service import Service
 
 __all__ = ["FAULTS", "Fault", "Faults", "known", "schedule"]
@@ -37,7 +39,6 @@ OFTEN = {"kill": 3.0, "freeze": 5.0}  # seconds between two of them
 OTHER_S = 2.0  # between two other faults
 GAP_S = 0.4  # how long a dead Redis or API stays away
 WAIT_S = 2.0  # how long a freeze waits for a worker that is in a long task
-LANES = 4  # threads that inject: kills, freezes, other faults of workers, those of servers
 ARMED_S = 3.0  # how long a failpoint waits for somebody
 
 
@@ -91,11 +92,9 @@ class Faults:
         self._arena = arena
         self._history = history
         self._rng = rng
-        self._ending = threading.Event()
         self._prober = arena.prober()
-        self._threads: list[threading.Thread] = []
+        self._injecting, self._replacing = Threads(), Threads()
         self._frozen: list[Service] = []
-        self._failed: list[Exception] = []
         self._how: dict[str, Callable[[Fault], None]] = {
             "kill": self._kill,
             "failpoints": self._failpoint,
@@ -114,47 +113,34 @@ class Faults:
         began = time.monotonic()
         for names in (("kill",), ("freeze",), ("stop", "failpoints"), OF_SERVERS):
             group = [fault for fault in faults if fault.name in names]
-            self._run(lambda group=group: self._inject(group, began))  # type: ignore[misc]
-        self._run(self._replace)
+            self._injecting.run(functools.partial(self._inject, group, began))
+        self._replacing.run(self._replace)
 
     def finish(self) -> None:
         """Wait for the last fault to be over. Raises what a fault raised, as StackError where Redis
         or the API did not come back.
         """
-        for thread in self._threads[:LANES]:
-            thread.join()
-        if self._failed:
-            raise self._failed[0]
+        self._injecting.join()
+        self._injecting.check()
+        self._replacing.check()
         for place in failpoints.PLACES:
             failpoints.disarm(self._arena.failpoints, place)
 
     def stop(self) -> None:
         """Replace nothing more."""
-        self._ending.set()
-        for thread in self._threads:
-            thread.join()
+        self._injecting.stop()
+        self._replacing.stop()
         if self._prober is not None:
             self._prober.stop()
 
     @property
     def over(self) -> bool:
         """Whether the last fault is over."""
-        return not any(thread.is_alive() for thread in self._threads[:LANES])
-
-    def _run(self, target: Callable[[], None]) -> None:
-        def run() -> None:
-            try:
-                target()
-            except Exception as error:  # told by finish()
-                self._failed.append(error)
-
-        thread = threading.Thread(target=run, daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        return not self._injecting.alive
 
     def _inject(self, faults: list[Fault], began: float) -> None:
         for fault in faults:
-            if self._ending.wait(max(0.0, began + fault.at - time.monotonic())):
+            if self._injecting.ending.wait(max(0.0, began + fault.at - time.monotonic())):
                 return
             self._how[fault.name](fault)
             self.injected += 1
@@ -193,7 +179,7 @@ class Faults:
             self._history.add("frozen", worker=worker.name)
             worker.signal(signal.SIGSTOP)
         lease_s = self._arena.settings.lease_s
-        self._ending.wait(lease_s + self._rng.uniform(0.3, 1.2))
+        self._injecting.ending.wait(lease_s + self._rng.uniform(0.3, 1.2))
         with self._arena.lock:
             worker.signal(signal.SIGCONT)
             self._frozen.remove(worker)
@@ -204,13 +190,16 @@ class Faults:
         another one is still in that task, and only the fence tells the two apart.
         """
         now, lease_s = self._history.now(), self._arena.settings.lease_s
-        begun: dict[tuple[str, int], str] = {}
-        for record in self._history.of("started", "effect", "raised"):
-            if record.what != "started":
-                begun.pop((record.key, record.attempt), None)
-            elif now - 1.5 * lease_s < record.at < now - 0.2 * lease_s:
-                begun[record.key, record.attempt] = record.worker
-        return set(begun.values())
+        over: set[tuple[str, int]] = set()
+        found: set[str] = set()
+        for record in reversed(self._history.records):
+            if record.at <= now - 1.5 * lease_s:
+                break
+            if record.what in ("effect", "raised"):
+                over.add((record.key, record.attempt))
+            elif record.what == "started" and record.at < now - 0.2 * lease_s:
+                found |= {record.worker} if (record.key, record.attempt) not in over else set()
+        return found
 
     def _failpoint(self, fault: Fault) -> None:
         folder = self._arena.failpoints
@@ -222,7 +211,7 @@ class Faults:
 
     def _replace(self) -> None:
         """Whatever dies is replaced, and that it died is written down."""
-        while not self._ending.wait(0.05):
+        while not self._replacing.ending.wait(0.05):
             with self._arena.lock:
                 for worker in self._arena.replace_dead():
                     self._history.add("died", worker=worker.name, note=f"exit {worker.exit_code}")

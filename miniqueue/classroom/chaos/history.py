@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -39,6 +40,7 @@ class History:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.records: list[Record] = []
+        self._by_kind: dict[str, list[Record]] = defaultdict(list)
         self._file = path.open("w")
         self._lock = threading.Lock()
         self._began = time.monotonic()
@@ -65,14 +67,25 @@ class History:
         """Write down what happens now."""
         with self._lock:
             record = Record(round(self.now(), 4), what, key, id, attempt, worker, note)
-            self.records.append(record)
+            self.keep(record)
             told = {name: value for name, value in asdict(record).items() if value or name == "at"}
             self._file.write(json.dumps(told) + "\n")
             self._file.flush()
         return record
 
+    def keep(self, record: Record) -> None:
+        """Remember a record, without a line in the file."""
+        self.records.append(record)
+        self._by_kind[record.what].append(record)
+
+    def count(self, what: str) -> int:
+        """How many records of this kind there are so far."""
+        return len(self._by_kind[what])
+
     def of(self, *whats: str) -> list[Record]:
-        """The records of these kinds so far."""
+        """The records of these kinds so far, in order."""
+        if len(whats) == 1:
+            return list(self._by_kind[whats[0]])
         return [record for record in list(self.records) if record.what in whats]
 
     def close(self) -> None:

@@ -203,6 +203,8 @@ def recovery_in_time(e: Evidence) -> Found:
             if died > step.at:
                 continue
             late = step.at - died - e.settings.lease_s
+            if late <= LATE_S:  # most are: what may excuse the others takes long to find out
+                continue
             allowed = LATE_S + overlap_s(e.stalls, died, step.at)
             allowed += e.unmanned_s(died, step.at)
             if covered(e.outages, died, step.at):

@@ -8,7 +8,6 @@ import itertools
 import json
 import random
 import socket
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import httpx
 
 from miniqueue.classroom.chaos.history import History
+from miniqueue.classroom.chaos.threads import Threads
 from miniqueue.errors import BackendUnavailable, MiniQueueError
 from miniqueue.queue import Queue
 
@@ -117,9 +117,7 @@ class Clients:
         self._queue = queue
         self._history = history
         self._ids: dict[str, str] = {}  # of accepted tasks, by key
-        self._stop = threading.Event()
-        self._threads: list[threading.Thread] = []
-        self._failed: list[Exception] = []
+        self._threads = Threads()
 
     def start(self, items: Sequence[Item]) -> None:
         """Clients over HTTP and in Python, as many as it takes, one that sends in bulk, one that
@@ -135,31 +133,17 @@ class Clients:
             mine = [item for item in items if item.via == via]
             twins = min(MOST_TWINS, 1 + len(mine) // EACH) if via in ("http", "python") else 1
             for part in (mine[i::twins] for i in range(twins)):
-                self._run(send, part)
-
-    def _run(self, send: Callable[[Sequence[Item]], None], items: Sequence[Item]) -> None:
-        def run() -> None:
-            try:
-                send(items)
-            except Exception as error:  # told by `done`
-                self._failed.append(error)
-
-        thread = threading.Thread(target=run, daemon=True)
-        self._threads.append(thread)
-        thread.start()
+                self._threads.run(functools.partial(send, part))
 
     @property
     def done(self) -> bool:
         """Whether all is sent. Raises what has ended a client."""
-        if self._failed:
-            raise self._failed[0]
-        return not any(thread.is_alive() for thread in self._threads)
+        self._threads.check()
+        return not self._threads.alive
 
     def stop(self) -> None:
         """Send nothing more."""
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(10)
+        self._threads.stop(10)
 
     # -- ways to send ----------------------------------------------------------------------------
 
@@ -253,7 +237,7 @@ class Clients:
         """Each when its time has come; none any more after stop()."""
         for item in items:
             wait_s = item.at - self._history.now()
-            if self._stop.wait(max(0.0, wait_s)):
+            if self._threads.ending.wait(max(0.0, wait_s)):
                 return
             yield item
 
@@ -267,7 +251,7 @@ class Clients:
                 if task_id:
                     self._accepted(item, task_id)
                 return
-            if self._stop.wait(PAUSE_S if item.keyed else 0):
+            if self._threads.ending.wait(PAUSE_S if item.keyed else 0):
                 return
 
     def _accepted(self, item: Item, task_id: str) -> None:

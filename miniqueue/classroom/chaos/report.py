@@ -124,10 +124,10 @@ def _by_task(verdict: Verdict) -> list[list[Violation]]:
 
 
 def _progress(history: History, faults: int) -> Text:
-    count = Counter(record.what for record in list(history.records))
+    count = history.count
     return Text(
-        f"{history.now():5.1f} s   sent {count['sent']:,}   accepted {count['accepted']:,}   "
-        f"effects {count['effect']:,}   faults {faults}   workers lost {count['died']}"
+        f"{history.now():5.1f} s   sent {count('sent'):,}   accepted {count('accepted'):,}   "
+        f"effects {count('effect'):,}   faults {faults}   workers lost {count('died')}"
     )
 
 

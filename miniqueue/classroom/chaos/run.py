@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from miniqueue.classroom.chaos.arena import PERSISTENCE, Arena
 from miniqueue.classroom.chaos.crew import PLANT, SKEW
@@ -99,6 +100,7 @@ class Chaos:
     persistence: str = "always"
     plant: str = ""
     folder: Path = Path("out")
+    kind: ClassVar[type[Arena]] = Arena
 
     def __post_init__(self) -> None:
         for name in self.faults:
@@ -155,6 +157,8 @@ class Chaos:
             faults.stop()
             crowd.stop()
             watch.stop()
+        crowd.threads.check()
+        watch.threads.check()
         arena.dismiss()
         known = Evidence(
             history,
@@ -191,7 +195,7 @@ class Chaos:
     def arena(self, environ: dict[str, str]) -> Arena:
         """Everything, running."""
         redis = PERSISTENCE[self.persistence]
-        return Arena(self.size.workers, self.settings, environ=environ, redis_options=redis)
+        return self.kind(self.size.workers, self.settings, environ=environ, redis_options=redis)
 
     @property
     def settings(self) -> Settings:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 
+from miniqueue.classroom.chaos.threads import Threads
 from miniqueue.cron import due_calls, read
 from miniqueue.errors import BackendUnavailable
 from miniqueue.protocol.calls import redis_time
@@ -21,21 +21,18 @@ class Schedulers:
 
     def __init__(self, settings: Settings, count: int) -> None:
         self._settings = settings
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._send, daemon=True) for _ in range(count)]
-        for thread in self._threads:
-            thread.start()
+        self.threads = Threads()
+        for _ in range(count):
+            self.threads.run(self._send)
 
     def stop(self) -> None:
         """Send nothing more."""
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        self.threads.stop()
 
     def _send(self) -> None:
         queue = Queue(settings=self._settings)
         protocol, kept = queue.protocol, queue.settings.events_kept
-        while not self._stop.wait(LOOK_S):
+        while not self.threads.ending.wait(LOOK_S):
             with contextlib.suppress(BackendUnavailable):
                 now_ms, found = queue.client.run_many([redis_time(), read(protocol)])
                 if due := due_calls(protocol, list(found.values()), now_ms, kept):

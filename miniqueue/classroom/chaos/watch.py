@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 
-from miniqueue.checkup import PAGE, read
+from miniqueue.checkup import read_all
 from miniqueue.classroom.chaos.arena import PROBE
 from miniqueue.classroom.chaos.history import History
+from miniqueue.classroom.chaos.threads import Threads
 from miniqueue.errors import BackendUnavailable
 from miniqueue.inspector import Inspector
 from miniqueue.queue import Queue
@@ -42,36 +42,30 @@ class Watch:
         self,
         settings: Settings,
         history: History,
-        census: Callable[[Queue], tuple[int, int] | None],
+        census: Census,
     ) -> None:
         self._queue = Queue(settings=settings)
         self._history = history
         self._census = census
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._count, daemon=True),
-            threading.Thread(target=self._feel, daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self.threads = Threads()
+        self.threads.run(self._count)
+        self.threads.run(self._feel)
 
     def stop(self) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        self.threads.stop()
         self._queue.client.close()
 
     def _feel(self) -> None:
         last = time.monotonic()
-        while not self._stop.wait(0.02):
+        while not self.threads.ending.wait(0.02):
             now = time.monotonic()
             if now - last > STALL_S:
                 self._history.add("stall", note=f"{now - last:.3f}")
             last = now
 
     def _count(self) -> None:
-        while not self._stop.wait(SAMPLE_S):
-            known = len(self._history.of("accepted"))
+        while not self.threads.ending.wait(SAMPLE_S):
+            known = self._history.count("accepted")
             try:
                 counted = self._census(self._queue)
             except Exception:  # Redis is away
@@ -115,12 +109,8 @@ def all_events(inspector: Inspector) -> list[Event]:
 
 def all_tasks(queue: Queue, ids: list[str]) -> dict[str, Task]:
     """The tasks that are there, of these ids."""
-    found = {}
-    for at in range(0, len(ids), PAGE):
-        part = ids[at : at + PAGE]
-        tasks = read(queue.client, queue.protocol.keys, part)
-        found.update({i: t for i, t in zip(part, tasks, strict=True) if t is not None})
-    return found
+    tasks = read_all(queue.client, queue.protocol.keys, ids)
+    return {i: task for i, task in zip(ids, tasks, strict=True) if task is not None}
 
 
 def lasting_keys(queue: Queue) -> list[str]:
