@@ -16,7 +16,7 @@ from pathlib import Path
 
 from miniqueue.errors import StackError
 
-__all__ = ["Service", "free_port", "redis_command", "server_binaries", "server_binary"]
+__all__ = ["Service", "free_port", "listens", "redis_command", "server_binaries", "server_binary"]
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
@@ -139,6 +139,12 @@ def server_binaries() -> list[str]:
     if spec is not None and spec.origin is not None:
         found += map(str, Path(spec.origin).parent.glob("_binaries/*/valkey-server"))
     return found
+
+
+def listens(port: int) -> bool:
+    """Whether somebody accepts connections on this port of this machine."""
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
 
 
 def free_port() -> int:

@@ -26,7 +26,7 @@ from typing import Any, Self
 
 import httpx
 
-from miniqueue.classroom.service import Service, free_port, redis_command
+from miniqueue.classroom.service import Service, free_port, listens, redis_command
 from miniqueue.errors import BackendUnavailable, StackError
 from miniqueue.inspector import Inspector
 from miniqueue.queue import Queue
@@ -154,12 +154,7 @@ class Stack:
 
     def start_redis(self) -> None:
         """Start it again after kill_redis(): same port, same folder; returns when it answers."""
-        self.redis = self._launch("redis", self._redis_command(self._redis_port))
-        client = connect(self.settings)
-        try:
-            self._await(lambda: _answers(client), self.redis)
-        finally:
-            client.close()
+        self._launch_redis(self.settings)
 
     def kill_api(self) -> None:
         """SIGKILL, in the middle of whatever it does."""
@@ -207,16 +202,23 @@ class Stack:
         for _ in range(3):  # another program may take the port between the look and the launch
             port = self._redis_port = free_port()
             launched = replace(given, redis_url=f"redis://127.0.0.1:{port}/0")
-            self.redis = self._launch("redis", self._redis_command(port))
-            client = connect(launched)
             try:
-                self._await(lambda client=client: _answers(client), self.redis)  # type: ignore[misc]
+                self._launch_redis(launched)
                 return launched
             except StackError as error:
                 failure = error
-            finally:
-                client.close()
         raise failure
+
+    def _launch_redis(self, settings: Settings) -> None:
+        self.redis = self._launch("redis", self._redis_command(self._redis_port))
+        client = connect(settings)
+        try:
+            # A failed connection of redis-py leaves a reference cycle with the frames that asked,
+            # `self` among them: a stack that is dropped would live until the next collection.
+            self._await(lambda: listens(self._redis_port), self.redis)
+            self._await(lambda: _answers(client), self.redis)
+        finally:
+            client.close()
 
     def _check_redis(self, settings: Settings) -> None:
         client = connect(settings)
