@@ -83,7 +83,7 @@ def schedule(
     )
     if known >= MOST and name not in queue.client.run(read(queue.protocol)):
         raise ConfigError(f"queue {queue.name!r} has {known:,} schedules, the limit is {MOST:,}")
-    told = {key: value for key, value in asdict(sent).items() if value and key != "id"}
+    told = {key: value for key, value in sent._asdict().items() if value and key != "id"}
     new = Schedule(name, expression, timezone, missed, 0, told).following(now_ms)
     key = (queue.protocol.keys.cron,)
     calls: list[Call[Any]] = [Call("HSET", key, (name, new.text()), int)]

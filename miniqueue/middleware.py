@@ -15,13 +15,13 @@ import contextvars
 import io
 import logging
 import sys
+import time
 from dataclasses import asdict, dataclass
 from typing import IO
 
 from miniqueue.outcome import Run
 from miniqueue.protocol.records import Completion, Failure
 from miniqueue.queue import Queue
-from miniqueue.registry import Registry
 from miniqueue.task import encode_json
 
 __all__ = ["Capture", "Metrics", "Middleware", "RateLimit", "Tally"]
@@ -53,13 +53,11 @@ class RateLimit(Middleware):
     Redis.
     """
 
-    def __init__(self, queue: Queue, registry: Registry) -> None:
+    def __init__(self, queue: Queue) -> None:
         self._queue = queue
-        self._registry = registry
 
     def before(self, run: Run) -> int:
-        task = run.task
-        handling = self._registry.handling(task.name)
+        task, handling = run.task, run.handling
         if handling.rate is None:
             return 0
         interval_ms = handling.interval_ms
@@ -87,15 +85,17 @@ class Metrics(Middleware):
         self.tallies: dict[str, Tally] = {}
 
     def after(self, run: Run, ended: Outcome) -> None:
-        name = run.task.name
-        if name not in self.tallies and len(self.tallies) >= MOST_NAMES:
-            name = "(others)"
-        tally = self.tallies.setdefault(name, Tally())
+        tally = self.tallies.get(run.task.name) or self._new(run.task.name)
         word = "succeeded" if isinstance(ended, Completion) else "lost"
         if isinstance(ended, Failure):
             word = "retried" if ended.state == "scheduled" else ended.state
         setattr(tally, word, getattr(tally, word) + 1)
-        tally.seconds += run.run_ms / 1000
+        tally.seconds += time.monotonic() - run.began
+
+    def _new(self, name: str) -> Tally:
+        if len(self.tallies) >= MOST_NAMES:
+            name = "(others)"
+        return self.tallies.setdefault(name, Tally())
 
     def text(self) -> str:
         """All of it as JSON: {function: {succeeded, failed, ...}}."""

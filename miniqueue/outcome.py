@@ -12,6 +12,7 @@ from miniqueue.errors import Retry
 from miniqueue.executor import Interrupted
 from miniqueue.options import Handling
 from miniqueue.protocol.records import Claimed, Completion, Failure
+from miniqueue.registry import USUAL, TaskFunction
 from miniqueue.task import backoff, encode_json
 
 __all__ = ["Run", "completion", "failure"]
@@ -27,6 +28,7 @@ class Run:
     """A task that runs now: `deadline` and `began` are monotonic, `started_ms` is Redis' clock."""
 
     task: Claimed
+    function: TaskFunction[..., Any] | None  # None: this worker does not know it
     began: float
     started_ms: int
     deadline: float
@@ -51,6 +53,11 @@ class Run:
             self.write("\n")
 
     @property
+    def handling(self) -> Handling:
+        """How its function is handled."""
+        return USUAL if self.function is None else self.function.handling
+
+    @property
     def run_ms(self) -> float:
         """How long it has run, to the microsecond."""
         return round((time.monotonic() - self.began) * 1000, 3)
@@ -61,9 +68,9 @@ def completion(run: Run, result: str) -> Completion:
     return Completion(run.task.id, run.task.attempt, result, run.started_ms, run.run_ms)
 
 
-def failure(run: Run, error: BaseException, handling: Handling) -> Failure:
+def failure(run: Run, error: BaseException) -> Failure:
     """A run that raised: tried again while attempts are left, unless it is told not to."""
-    task = run.task
+    task, handling = run.task, run.handling
     tries = task.attempt - task.released
     over = tries >= task.max_attempts or (
         not isinstance(error, (Retry, Interrupted)) and handling.gives_up(error)

@@ -35,7 +35,7 @@ __all__ = [
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_USUAL = Handling()
+USUAL = Handling()  # of a function that is not known here
 BUILT_IN = "miniqueue.functions."
 
 
@@ -198,15 +198,23 @@ class Registry:
 
     def get(self, name: str) -> TaskFunction[..., Any]:
         """The function, or UnknownFunction with the nearest names."""
-        try:
-            return self._functions[name]
-        except KeyError:
-            raise UnknownFunction(name, nearest(name, self._functions)) from None
+        function = self._functions.get(name)
+        if function is None:
+            raise self.unknown(name)
+        return function
+
+    def unknown(self, name: str) -> UnknownFunction:
+        """The error for a name that is not here, with the nearest ones."""
+        return UnknownFunction(name, nearest(name, self._functions))
+
+    def find(self, name: str) -> TaskFunction[..., Any] | None:
+        """The function, or None."""
+        return self._functions.get(name)
 
     def handling(self, name: str) -> Handling:
         """How a function is handled; the usual way for one that is not here."""
         function = self._functions.get(name)
-        return _USUAL if function is None else function.handling
+        return USUAL if function is None else function.handling
 
     def specs(self) -> dict[str, Spec]:
         """What a worker announces."""

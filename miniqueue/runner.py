@@ -39,11 +39,17 @@ class Shared:
     stopping: threading.Event = field(default_factory=threading.Event)
     turnstile: threading.Lock = field(default_factory=threading.Lock)
     loop: SharedLoop = field(default_factory=SharedLoop)
-    middlewares: Sequence[Middleware] = ()
+    befores: Sequence[Middleware] = ()
+    afters: Sequence[Middleware] = ()
     alarm: Callable[[float], None] = lambda at: None  # wake the keeper at this monotonic time
     renewed: float = 0.0  # when the leases were last renewed, monotonic
     claims: int = 0
     done: int = 0
+
+    def watch(self, middlewares: Sequence[Middleware]) -> None:
+        """Have these asked at each run: each of them only for the methods that it overrides."""
+        self.befores = [m for m in middlewares if type(m).before is not Middleware.before]
+        self.afters = [m for m in middlewares if type(m).after is not Middleware.after]
 
 
 class Runner:
@@ -60,13 +66,14 @@ class Runner:
     def run(self, tasks: Sequence[Claimed], started_ms: int) -> list[Ended]:
         """Run one task, or a batch of one function; gives what is to be told of each."""
         began = time.monotonic()
-        timeout_s = self._timeout_s(tasks[0])
-        runs = [Run(task, began, started_ms, began + timeout_s) for task in tasks]
+        function = self._shared.registry.find(tasks[0].name)
+        timeout_s = self._timeout_s(tasks[0], function)
+        runs = [Run(task, function, began, started_ms, began + timeout_s) for task in tasks]
         self.runs, self.current = runs, runs[0]
         if timeout_s < SOON_S:
             self._shared.alarm(began + timeout_s)
         try:
-            batch = self.batch_of(tasks[0]) > 1
+            batch = runs[0].handling.batch > 1
             ended = self._end_batch(runs) if batch else self._end(runs[0])
         finally:
             self.runs, self.current = (), None
@@ -94,7 +101,7 @@ class Runner:
     def _put_off(self, run: Run) -> list[Ended] | None:
         """What a middleware says before the run; None: let it start."""
         try:
-            for middleware in self._shared.middlewares:
+            for middleware in self._shared.befores:
                 if wait_ms := middleware.before(run):
                     name = type(middleware).__name__
                     return [Postponement(run.task.id, run.task.attempt, wait_ms, name)]
@@ -106,7 +113,7 @@ class Runner:
         """Those that may start: all, or if their function wants that, those whose acknowledgement
         was kept. The others are left to their leases: perhaps somebody else has them.
         """
-        if not runs or self._shared.registry.handling(runs[0].task.name).ack == "after":
+        if not runs or runs[0].handling.ack == "after":
             return runs
         calls = [self._queue.protocol.ack(run.task.id, run.task.attempt) for run in runs]
         try:
@@ -117,8 +124,9 @@ class Runner:
         return [run for run, ours in zip(runs, kept, strict=True) if ours]
 
     def _call(self, run: Run) -> str:
-        task = run.task
-        function = self._shared.registry.get(task.name)
+        task, function = run.task, run.function
+        if function is None:
+            raise self._shared.registry.unknown(task.name)
         args, kwargs = self._arguments(task, function)
         if function.wants_context:
             context = context_of(self._queue, self._shared.worker, run)
@@ -151,17 +159,16 @@ class Runner:
         return result
 
     def _judge(self, run: Run, error: BaseException) -> Failure | None:
-        handling = self._shared.registry.handling(run.task.name)
         if isinstance(error, Interrupted):
             if error.why == "lost":
                 return None
-            if error.why == "stop" and handling.ack == "after":
+            if error.why == "stop" and run.handling.ack == "after":
                 self.interrupted.append((run.task.id, run.task.attempt))
                 return None
-        return failure(run, error, handling)
+        return failure(run, error)
 
     def _told(self, run: Run, ended: Completion | Failure | None) -> list[Ended]:
-        for middleware in self._shared.middlewares:
+        for middleware in self._shared.afters:
             try:
                 middleware.after(run, ended)
             except Exception:  # code of a user's middleware
@@ -228,9 +235,8 @@ class Runner:
 
     # -- what is known of a function -------------------------------------------------------------
 
-    def _timeout_s(self, task: Claimed) -> float:
-        registry = self._shared.registry
-        known = registry.get(task.name).spec.options.timeout_s if task.name in registry else None
+    def _timeout_s(self, task: Claimed, function: TaskFunction[..., Any] | None) -> float:
+        known = None if function is None else function.spec.options.timeout_s
         return task.timeout_s or known or self._queue.settings.timeout_s
 
 

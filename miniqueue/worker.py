@@ -63,12 +63,14 @@ class Worker:
         pace = Pace(self.settings.prefetch_ms / 1000, self.settings.batch)
         self._metrics = Metrics()
         self._shared = Shared(self.id, queue, registry, pace)
-        self._shared.middlewares = [
-            RateLimit(queue, registry),
-            Capture(),
-            self._metrics,
-            *middlewares,
-        ]
+        self._shared.watch(
+            [
+                RateLimit(queue),
+                Capture(),
+                self._metrics,
+                *middlewares,
+            ]
+        )
         self._shared.alarm = self._alarm
         self.lanes = [Lane(self._shared) for _ in range(self.settings.concurrency)]
         self._beat_s = min(BEAT_S, self.settings.lease_s / 3)

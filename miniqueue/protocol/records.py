@@ -1,16 +1,18 @@
-"""What travels through the operations: tasks on their way in, in a worker's hands, and back."""
+"""What travels through the operations: tasks on their way in, in a worker's hands, and back.
+
+Named tuples, since one is made for every task: a frozen dataclass takes five times as long.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from miniqueue.task import encode_json
 
 __all__ = ["Claimed", "Claims", "Completion", "Failure", "Note", "Postponement", "Submission"]
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(NamedTuple):
     """A task on its way in: checked and encoded."""
 
     id: str
@@ -50,8 +52,7 @@ class Submission:
         return words
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """A task in a worker's hands: what to run, and the attempt number that fences it."""
 
     id: str
@@ -66,8 +67,7 @@ class Claimed:
     slot: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(NamedTuple):
     """A reply of claim: Redis' time in ms, the ms to wait if there is nothing, the tasks."""
 
     now_ms: int
@@ -75,8 +75,7 @@ class Claims:
     tasks: list[Claimed]
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(NamedTuple):
     """A result (JSON text) on its way in."""
 
     id: str
@@ -86,8 +85,7 @@ class Completion:
     run_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """The end of an attempt without a result; `state` is scheduled, failed or cancelled."""
 
     id: str
@@ -100,8 +98,7 @@ class Failure:
     run_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """Log lines of an attempt on their way in; they go before its end."""
 
     id: str
@@ -109,8 +106,7 @@ class Note:
     lines: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Postponement:
+class Postponement(NamedTuple):
     """A task that is put off unstarted, by `delay_ms`."""
 
     id: str

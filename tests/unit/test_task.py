@@ -132,6 +132,8 @@ def test_what_is_not_json_is_refused_by_name(value: object) -> None:
 
 def test_text_that_is_not_json_comes_back_as_it_is() -> None:
     assert decode("{broken") == "{broken"
+    assert decode("[1] 2") == "[1] 2"
+    assert decode(" [1]\n") == [1]
     assert decode(None, []) == []
 
 

@@ -12,7 +12,8 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local reply, leases, told, dead = {now, 0}, {}, {}, 0
 if redis.call('EXISTS', KEYS[3]) == 1 then most = 0 end
-local function expire(id, key, waiting, children)
+local function expire(id, key)
+  local waiting, children = unpack(redis.call('HMGET', key, 'waiting', 'children'))
   local why = '{"type":"Expired","message":"expired: it was not started in time"}'
   redis.call('HSET', key, 'state', 'cancelled', 'finished_ms', now, 'error', why)
   redis.call('PEXPIRE', key, ARGV[6])
@@ -27,13 +28,13 @@ end
 for list = 8, 10 do
   for _, id in ipairs(#told < most and redis.call('LPOP', KEYS[list], most - #told) or {}) do
     local key = prefix .. 'task:' .. id
-    local t = redis.pcall('HMGET', key, 'attempt', 'name', 'args', 'kwargs', 'max_attempts', 'released', 'timeout_s', 'expires_ms', 'waiting', 'children', 'takes', 'slot')
+    local t = redis.pcall('HMGET', key, 'attempt', 'name', 'args', 'kwargs', 'max_attempts', 'released', 'timeout_s', 'expires_ms', 'takes', 'slot')
     local attempt = (tonumber(t[1]) or 0) + 1
     if (tonumber(t[8]) or now + 1) <= now then
-      expire(id, key, t[9], t[10])
+      expire(id, key)
     elseif t[2] then
       redis.call('HSET', key, 'state', 'running', 'attempt', attempt, 'worker', worker)
-      reply[#reply + 1] = {id, attempt, t[2], t[3], t[4], t[5], t[6], t[7], t[11], t[12]}
+      reply[#reply + 1] = {id, attempt, t[2], t[3], t[4], t[5], t[6], t[7], t[9], t[10]}
       leases[#leases + 1], leases[#leases + 2] = now + ARGV[4], id
       told[#told + 1] = id .. '/' .. attempt
     else
