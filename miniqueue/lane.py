@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from miniqueue.errors import BackendUnavailable
 from miniqueue.protocol.calls import Call
 from miniqueue.protocol.records import Claimed, Claims, Completion, Failure, Note, Postponement
+from miniqueue.redis_client import Sent
 from miniqueue.runner import Ended, Runner, Shared, drain
 from miniqueue.task import Priority
 
@@ -42,14 +43,26 @@ class Waiting(NamedTuple):
     taken: float
 
 
+class Ahead(NamedTuple):
+    """What was sent before the backlog is run, and when, monotonic: results, and a claim."""
+
+    sent: Sent
+    results: list[Ended]
+    asked: float
+
+
 class Lane:
-    """`backlog` and `results` are read by the keeper too; deques make each step atomic."""
+    """`ahead` (one at the most), `backlog` and `results` are read by the keeper too.
+
+    They are deques, which make each step atomic.
+    """
 
     def __init__(self, shared: Shared) -> None:
         self.shared = shared
         self.runner = Runner(shared)
         self.backlog: deque[Waiting] = deque()
         self.results: deque[Ended] = deque()
+        self.ahead: deque[Ahead] = deque()
         self._parents_ended = False  # a result went out that other tasks wait for
         self._client = shared.queue.client
         self._protocol = shared.queue.protocol
@@ -60,7 +73,9 @@ class Lane:
         away_s = 0.1
         while not self.shared.stopping.is_set():
             try:
-                self.turn()
+                self._fetch(IDLE_S)
+                self._ask_ahead()
+                self._work()
                 away_s = 0.1
             except BackendUnavailable as away:
                 log.warning("%s; trying again in %.1f s", away, away_s)
@@ -70,8 +85,16 @@ class Lane:
 
     def turn(self, *, wait_s: float = IDLE_S) -> int:
         """Send results, claim, run what was claimed; with nothing to do wait up to `wait_s`."""
-        claims, asked = self._exchange(wait_s)
+        self._fetch(wait_s)
+        return self._work()
+
+    def _fetch(self, wait_s: float) -> None:
+        claims, asked = self._arrived() or self._exchange(wait_s)
+        if self._parents_ended:
+            self._advance()
         self._take(claims, asked)
+
+    def _work(self) -> int:
         ran = 0
         while self.backlog and not self.shared.stopping.is_set():
             try:
@@ -128,6 +151,9 @@ class Lane:
 
     def relieve(self) -> None:
         """Send the results and release the backlog; raises nothing, a lease outlives an outage."""
+        with contextlib.suppress(BackendUnavailable):
+            if (arrived := self._arrived()) is not None:
+                self._keep(arrived[0], arrived[0].tasks, arrived[1])
         results = drain(self.results)
         held = drain(self.runner.interrupted)
         held += [_pair(item.task) for item in drain(self.backlog)]
@@ -168,29 +194,47 @@ class Lane:
         try:
             if self.shared.stopping.is_set():
                 return Claims(0, 0, []), 0.0
-            asked = time.monotonic()
-            claims = self._report_and_claim()
-            if self._parents_ended:
-                self._advance()
-            elif not claims.tasks and wait_s > 0:
+            self.ahead.append(self._ask(self.shared.pace.limit()))
+            claims, asked = self._arrived() or (Claims(0, 0, []), 0.0)
+            if not claims.tasks and not self._parents_ended and wait_s > 0:
                 self._idle(min(wait_s, claims.wait_ms / 1000))
             return claims, asked
         finally:
             turnstile.release()
 
-    def _report_and_claim(self) -> Claims:
+    def _ask_ahead(self) -> None:
+        """With more to run than this one task, send the results of the last turn and ask for the
+        next tasks now: Redis works while we do. A failure shows in the next turn.
+        """
+        room = self.shared.pace.limit(len(self.backlog)) if len(self.backlog) > 1 else 0
+        if room:
+            with contextlib.suppress(BackendUnavailable):
+                self.ahead.append(self._ask(room))
+
+    def _ask(self, most: int) -> Ahead:
+        """Send results, and claim up to `most` tasks."""
         shared = self.shared
         shared.claims += 1
         first = FIRST[shared.claims % len(FIRST)]
-        claim = self._protocol.claim(shared.worker, shared.pace.limit(), first=first)
-        results = drain(self.results)
-        reports = self._reports(results)
+        claim = self._protocol.claim(shared.worker, most, first=first)
+        results, asked = drain(self.results), time.monotonic()
         try:
-            claims: Claims = self._client.run_many([*reports, claim])[-1]
+            return Ahead(self._client.send([*self._reports(results), claim]), results, asked)
         except BackendUnavailable:
             self.results.extendleft(reversed(results))
             raise
-        return claims
+
+    def _arrived(self) -> tuple[Claims, float] | None:
+        """What was asked for last, and when; None where nothing was, or the keeper was faster."""
+        try:
+            ahead = self.ahead.popleft()
+        except IndexError:
+            return None
+        try:
+            return ahead.sent.replies()[-1], ahead.asked
+        except BackendUnavailable:
+            self.results.extendleft(reversed(ahead.results))
+            raise
 
     def _advance(self) -> None:
         """Start what waited for our results; where this fails, any worker's keeper does it."""

@@ -30,8 +30,11 @@ class Pace:
         known = self._by_name.get(name, seconds)
         self._by_name[name] = known + WEIGHT * (seconds - known)
 
-    def limit(self) -> int:
+    def limit(self, held: int = 0) -> int:
         """How many tasks to claim: as many as recent ones would start in time, at least one.
+
+        While `held` tasks wait to be started: as many as would start in time after them, at least
+        none.
 
         >>> pace = Pace(prefetch_s=0.02, batch=64)
         >>> pace.limit()
@@ -40,7 +43,8 @@ class Pace:
         >>> pace.limit()
         64
         """
-        return max(1, min(self._batch, int(self.prefetch_s / max(self._recent, 1e-9))))
+        in_time = int(self.prefetch_s / max(self._recent, 1e-9))
+        return min(self._batch, max(0 if held else 1, in_time - held))
 
     def split(
         self, tasks: Sequence[Claimed], batch_of: Callable[[Claimed], int] = lambda task: 1

@@ -9,7 +9,9 @@ retried here, because only the caller knows whether sending twice is safe.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import redis
@@ -21,7 +23,7 @@ from miniqueue.errors import BackendUnavailable, ConfigError
 from miniqueue.protocol.calls import Call, script
 from miniqueue.settings import Settings
 
-__all__ = ["AsyncClient", "Client", "connect", "connect_async"]
+__all__ = ["AsyncClient", "Client", "Sent", "connect", "connect_async"]
 
 T = TypeVar("T")
 SOCKET_TIMEOUT_S = 5.0
@@ -79,21 +81,45 @@ class Client:
 
         After a restart of Redis, calls whose script it has forgotten run after the others, once.
         """
-        if len(calls) == 1:
-            return [self.run(calls[0])]
-        pipe = self.raw.pipeline(transaction=False)
-        first = _queue(pipe, calls, self._loaded)
-        try:
-            replies = pipe.execute(raise_on_error=False)[first:]
-        except AWAY as error:
-            raise BackendUnavailable(str(error)) from None
+        return self.send(calls).replies()
+
+    def send(self, calls: Sequence[Call[Any]]) -> Sent:
+        """The first half of run_many(): send, and read the replies when they are needed.
+
+        Raises BackendUnavailable. The replies must be read, by whatever thread.
+        """
+        loads = _loads(calls, self._loaded)
+        words = [*loads, *(call.command for call in calls)]
+        with _safely(self.raw.connection_pool) as held:
+            held.append(self.raw.connection_pool.get_connection())
+            held[0].send_packed_command(held[0].pack_commands(words))
+        return Sent(lambda: self._replies(held[0], calls, len(loads)))
+
+    def _replies(self, connection: Any, calls: Sequence[Call[Any]], loads: int) -> list[Any]:
+        names = ["SCRIPT LOAD"] * loads + [call.command[0] for call in calls]
+        with _safely(self.raw.connection_pool, connection):
+            found = [self._reply(connection, name) for name in names][loads:]
+        self.raw.connection_pool.release(connection)
         return [
             self.run(call) if _unknown(reply) else call.parse(_raise(reply))
-            for call, reply in zip(calls, replies, strict=True)
+            for call, reply in zip(calls, found, strict=True)
         ]
+
+    def _reply(self, connection: Any, name: str | int | float) -> Any:
+        try:
+            return self.raw.parse_response(connection, name)
+        except redis.exceptions.ResponseError as error:
+            return error
 
     def close(self) -> None:
         self.raw.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Calls on their way. `replies()` waits for what run_many() gives; call it once."""
+
+    replies: Callable[[], list[Any]]
 
 
 class AsyncClient:
@@ -147,8 +173,10 @@ class AsyncClient:
 
     async def _exchange(self, calls: list[Call[Any]]) -> list[Any]:
         pipe = self.raw.pipeline(transaction=False)
-        first = _queue(pipe, calls, self._loaded)
-        replies: list[Any] = (await pipe.execute(raise_on_error=False))[first:]
+        first = _loads(calls, self._loaded)
+        for words in (*first, *(call.command for call in calls)):
+            pipe.execute_command(*words)
+        replies: list[Any] = (await pipe.execute(raise_on_error=False))[len(first) :]
         for i, reply in enumerate(replies):
             if _unknown(reply):
                 replies[i] = await self.raw.execute_command(*_with_text(calls[i]))
@@ -158,18 +186,31 @@ class AsyncClient:
         await self.raw.aclose()
 
 
-def _queue(pipe: Any, calls: Sequence[Call[Any]], loaded: set[str]) -> int:
-    """Put calls into a pipeline, the texts of new scripts before them; gives how many those are.
+@contextlib.contextmanager
+def _safely(pool: Any, *held: Any) -> Iterator[list[Any]]:
+    """Close a held connection on which something failed: its next reply would be a wrong one."""
+    connections = list(held)
+    try:
+        yield connections
+    except BaseException as error:
+        for connection in connections:
+            connection.disconnect()
+            pool.release(connection)
+        if isinstance(error, AWAY):
+            raise BackendUnavailable(str(error)) from None
+        raise
+
+
+def _loads(calls: Sequence[Call[Any]], loaded: set[str]) -> list[tuple[str, ...]]:
+    """The commands that make scripts known, to be sent before the calls.
 
     An unknown script would run only in a second round trip, after the calls behind it.
     """
+    if len(calls) == 1:  # run again with its text
+        return []
     new = {call.name for call in calls if not call.name.isupper()} - loaded
-    for name in new:
-        pipe.execute_command("SCRIPT", "LOAD", script(name))
-    for call in calls:
-        pipe.execute_command(*call.command)
     loaded |= new
-    return len(new)
+    return [("SCRIPT LOAD", script(name)) for name in new]
 
 
 def _with_text(call: Call[Any]) -> tuple[Any, ...]:

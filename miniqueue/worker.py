@@ -169,7 +169,7 @@ class Worker:
                 self._give_up(lane, now)
             return now + AGAIN_S
         slow_at = run.began + self._shared.pace.prefetch_s
-        if not (lane.backlog or lane.results):
+        if not (lane.backlog or lane.results or lane.ahead):
             return run.deadline
         if now >= slow_at:
             lane.relieve()

@@ -13,7 +13,7 @@ from typing import Any
 
 from miniqueue.errors import ConfigError
 from miniqueue.protocol.calls import Call, T, same, script
-from miniqueue.redis_client import Client
+from miniqueue.redis_client import Client, Sent
 
 __all__ = ["PLANTS", "Plant", "Planted", "Rewritten", "edited", "plant"]
 
@@ -72,11 +72,11 @@ class Planted(Client):
                 return end.value  # type: ignore[no-any-return]
             reply = self._between(call.name) if step is None else self._inner.run(step)
 
-    def run_many(self, calls: Sequence[Call[Any]]) -> list[Any]:
+    def send(self, calls: Sequence[Call[Any]]) -> Sent:
         """One after the other, as a pipeline does."""
         if all(call.name != self._plant.operation for call in calls):
-            return self._inner.run_many(calls)
-        return [self.run(call) for call in calls]
+            return self._inner.send(calls)
+        return Sent(lambda: [self.run(call) for call in calls])
 
 
 def plant(name: str) -> Plant:

@@ -22,7 +22,7 @@ from typing import Any
 from miniqueue.errors import MiniQueueError
 from miniqueue.protocol.calls import Call, T, redis_time, same, script
 from miniqueue.queue import Queue
-from miniqueue.redis_client import Client
+from miniqueue.redis_client import Client, Sent
 
 __all__ = ["Change", "XRay", "recording", "xray", "xray_markdown", "xray_of"]
 
@@ -204,19 +204,19 @@ class _Recorder(Client):
 
     def __init__(self, queue: Queue, record: list[XRay]) -> None:
         super().__init__(queue.client.raw)
-        self._plain, self._prefix = queue.client, queue.protocol.keys.prefix
-        self._record = record
+        self._plain, self._prefix, self._record = queue.client, queue.protocol.keys.prefix, record
 
     def run(self, call: Call[T]) -> T:
         return self.run_many([call])[0]  # type: ignore[no-any-return]
 
-    def run_many(self, calls: Sequence[Call[Any]]) -> list[Any]:
+    def send(self, calls: Sequence[Call[Any]]) -> Sent:
+        return Sent(lambda: self._seen(calls))
+
+    def _seen(self, calls: Sequence[Call[Any]]) -> list[Any]:
         first, *others = [_xray(self._plain, call, self._prefix) for call in calls]
-        seen = [first, *(replace(other, round_trips=0) for other in others)]
-        self._record.extend(seen)
-        for one in seen:
-            if isinstance(one.reply, MiniQueueError):
-                raise one.reply
+        self._record += (seen := [first, *(replace(other, round_trips=0) for other in others)])
+        if errors := [one.reply for one in seen if isinstance(one.reply, MiniQueueError)]:
+            raise errors[0]
         return [one.reply for one in seen]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from miniqueue.errors import BackendUnavailable
 from miniqueue.protocol.calls import Call, T
 from miniqueue.queue import Queue, TaskHandle
-from miniqueue.redis_client import Client
+from miniqueue.redis_client import Client, Sent
 from miniqueue.registry import Registry
 from miniqueue.worker import Worker
 from tests.processes import wait_for
@@ -64,26 +64,20 @@ def await_state(handle: TaskHandle, state: str, seconds: float = 5.0) -> None:
 class Recorder(Client):
     """Remembers the calls of each round trip, by name.
 
-    A script that the server does not know yet is sent again, call by call; that is not remembered.
+    A script that the server does not know yet is sent again, call by call.
     """
 
     def __init__(self, client: Client) -> None:
         super().__init__(client.raw)
         self.trips: list[list[str]] = []
-        self._inside = threading.local()
 
     def run(self, call: Call[T]) -> T:
-        if not getattr(self._inside, "many", False):
-            self.trips.append([call.name])
+        self.trips.append([call.name])
         return super().run(call)
 
-    def run_many(self, calls: Sequence[Call[Any]]) -> list[Any]:
+    def send(self, calls: Sequence[Call[Any]]) -> Sent:
         self.trips.append([call.name for call in calls])
-        self._inside.many = True
-        try:
-            return super().run_many(calls)
-        finally:
-            self._inside.many = False
+        return super().send(calls)
 
     def trips_with(self, name: str) -> list[list[str]]:
         return [trip for trip in self.trips if name in trip]
@@ -101,9 +95,9 @@ class Refuser(Client):
         self._refuse()
         return super().run(call)
 
-    def run_many(self, calls: Sequence[Call[Any]]) -> list[Any]:
+    def send(self, calls: Sequence[Call[Any]]) -> Sent:
         self._refuse()
-        return super().run_many(calls)
+        return super().send(calls)
 
     def _refuse(self) -> None:
         if self.away.is_set():

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from miniqueue.protocol.calls import Call, T
-from miniqueue.redis_client import Client
+from miniqueue.redis_client import Client, Sent
 
 __all__ = ["FOLDER", "PLACES", "Brittle", "arm", "disarm", "pass_by"]
 
@@ -65,11 +65,16 @@ class Brittle(Client):
         _arrive([call], [reply])
         return reply
 
-    def run_many(self, calls: Sequence[Call[Any]]) -> list[Any]:
+    def send(self, calls: Sequence[Call[Any]]) -> Sent:
         _depart(calls)
-        replies = super().run_many(calls)
-        _arrive(calls, replies)
-        return replies
+        sent = super().send(calls)
+
+        def replies() -> list[Any]:
+            found = sent.replies()
+            _arrive(calls, found)
+            return found
+
+        return Sent(replies)
 
 
 def _depart(calls: Sequence[Call[Any]]) -> None:

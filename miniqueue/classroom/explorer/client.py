@@ -18,7 +18,7 @@ from miniqueue.classroom.explorer.store import Words
 from miniqueue.classroom.explorer.telling import label
 from miniqueue.errors import BackendUnavailable
 from miniqueue.protocol.calls import Call, T
-from miniqueue.redis_client import AWAY, Client
+from miniqueue.redis_client import AWAY, Client, Sent
 
 __all__ = ["VirtualClient", "VirtualRedis"]
 
@@ -190,10 +190,10 @@ class VirtualClient(Client):
         """One step."""
         return call.parse(self._step(call))
 
-    def run_many(self, calls: Sequence[Call[Any]]) -> list[Any]:
+    def send(self, calls: Sequence[Call[Any]]) -> Sent:
         """A step each; the replies are read when all are there, as a pipeline does."""
         replies = [self._step(call) for call in calls]
-        return [call.parse(reply) for call, reply in zip(calls, replies, strict=True)]
+        return Sent(lambda: [c.parse(reply) for c, reply in zip(calls, replies, strict=True)])
 
     def _step(self, call: Call[Any]) -> Any:
         reply = self._quiet(call)

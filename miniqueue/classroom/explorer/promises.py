@@ -15,7 +15,7 @@ from miniqueue.classroom.explorer.process import Record
 from miniqueue.classroom.explorer.scenario import Invariant, View
 from miniqueue.protocol.calls import Call, T
 from miniqueue.protocol.keys import QueueKeys
-from miniqueue.redis_client import Client
+from miniqueue.redis_client import Client, Sent
 
 __all__ = ["fold", "promises"]
 
@@ -206,8 +206,8 @@ class _Reader(Client):
         }
         return call.parse(answers[call.name](call))
 
-    def run_many(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        return [self.run(call) for call in calls]
+    def send(self, calls: Sequence[Call[Any]]) -> Sent:
+        return Sent(lambda: [self.run(call) for call in calls])
 
     def _scan(self, call: Call[Any]) -> Any:
         start = str(call.args[2]).replace("\\", "").removesuffix("*")
