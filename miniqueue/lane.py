@@ -73,9 +73,9 @@ class Lane:
         away_s = 0.1
         while not self.shared.stopping.is_set():
             try:
-                self._fetch(IDLE_S)
-                self._ask_ahead()
-                self._work()
+                self.fetch(IDLE_S)
+                self.ask_ahead()
+                self.work()
                 away_s = 0.1
             except BackendUnavailable as away:
                 log.warning("%s; trying again in %.1f s", away, away_s)
@@ -85,16 +85,18 @@ class Lane:
 
     def turn(self, *, wait_s: float = IDLE_S) -> int:
         """Send results, claim, run what was claimed; with nothing to do wait up to `wait_s`."""
-        self._fetch(wait_s)
-        return self._work()
+        self.fetch(wait_s)
+        return self.work()
 
-    def _fetch(self, wait_s: float) -> None:
+    def fetch(self, wait_s: float) -> None:
+        """Take in what was asked for ahead; where nothing was, ask and wait up to `wait_s`."""
         claims, asked = self._arrived() or self._exchange(wait_s)
         if self._parents_ended:
             self._advance()
         self._take(claims, asked)
 
-    def _work(self) -> int:
+    def work(self) -> int:
+        """Run the backlog; gives the number of tasks run."""
         ran = 0
         while self.backlog and not self.shared.stopping.is_set():
             try:
@@ -202,7 +204,7 @@ class Lane:
         finally:
             turnstile.release()
 
-    def _ask_ahead(self) -> None:
+    def ask_ahead(self) -> None:
         """With more to run than this one task, send the results of the last turn and ask for the
         next tasks now: Redis works while we do. A failure shows in the next turn.
         """

@@ -7,12 +7,14 @@ from functools import partial
 
 import pytest
 
+from miniqueue.errors import BackendUnavailable
 from miniqueue.inspector import Inspector
+from miniqueue.lane import Lane
 from miniqueue.queue import Queue, TaskHandle
 from miniqueue.registry import Registry, TaskFunction, task
 from miniqueue.worker import Worker
 from tests.processes import wait_for
-from tests.worker.running import running, started
+from tests.worker.running import running, started, with_settings
 
 
 class Gate:
@@ -106,3 +108,71 @@ def test_r10_a_slow_task_does_not_hold_back_the_results_before_it(
         assert slow.state == "running"
         gate.open.set()
     assert claim_sizes(queue)[0] == 2
+
+
+# -- asking ahead ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def busy(queue: Queue, registry: Registry, gate: Gate) -> tuple[Lane, list[TaskHandle]]:
+    """A lane that has four fast tasks to run and has asked for four more, of ten."""
+    handles = queue.enqueue_many(gate.job, [(False,)] * 10)
+    lane = started(Worker(with_settings(queue, batch=4), registry), registry).lanes[0]
+    lane.fetch(0)
+    lane.ask_ahead()
+    return lane, handles
+
+
+def states(handles: list[TaskHandle]) -> list[str]:
+    return [handle.state.value for handle in handles]
+
+
+def test_r10_the_next_tasks_are_claimed_while_the_lane_works(
+    busy: tuple[Lane, list[TaskHandle]], queue: Queue
+) -> None:
+    lane, handles = busy
+    wait_for(lambda: claim_sizes(queue) == [4, 4])
+    assert lane.work() == 4
+    lane.fetch(0)
+    lane.ask_ahead()  # the results of the first four go with it
+    wait_for(lambda: states(handles) == ["succeeded"] * 4 + ["running"] * 6)
+    assert claim_sizes(queue) == [4, 4, 2]
+
+
+def test_r9_what_is_on_its_way_when_a_task_is_slow_goes_back(
+    busy: tuple[Lane, list[TaskHandle]], queue: Queue
+) -> None:
+    lane, handles = busy
+    lane.relieve()
+    assert states(handles) == ["queued"] * 10
+    assert queue.client.raw.lrange(queue.protocol.keys.ready[1], 0, -1) == [h.id for h in handles]
+    assert Inspector(queue).check() == []
+
+
+def test_r9_a_lane_with_one_task_asks_for_no_more(
+    queue: Queue, registry: Registry, gate: Gate
+) -> None:
+    queue.enqueue_many(gate.job, [(False,)] * 2)
+    lane = started(Worker(with_settings(queue, batch=1), registry), registry).lanes[0]
+    lane.fetch(0)
+    lane.ask_ahead()
+    assert not lane.ahead
+
+
+def test_r11_results_on_their_way_when_redis_hangs_up_are_sent_again(
+    busy: tuple[Lane, list[TaskHandle]], queue: Queue
+) -> None:
+    lane, handles = busy
+    lane.work()
+    lane.fetch(0)
+    raw = queue.client.raw
+    raw.client_pause(5000, all=False)  # writes alone
+    lane.ask_ahead()  # never carried out: the connection ends first
+    for client in raw.client_list():
+        raw.client_kill_filter(_id=client["id"], skipme=True)
+    raw.client_unpause()
+    with pytest.raises(BackendUnavailable):
+        lane.fetch(0)
+    assert len(lane.results) == 4
+    lane.relieve()
+    assert states(handles)[:4] == ["succeeded"] * 4
