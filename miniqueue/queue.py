@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,6 @@ from miniqueue.errors import (
     PayloadTooLarge,
     TaskCancelled,
     TaskFailed,
-    TaskNotFound,
     UnknownFunction,
 )
 from miniqueue.options import Options
@@ -177,18 +177,20 @@ class Queue:
 
     def wait(self, task_id: str, timeout_s: float | None = None) -> Task:
         """Block until the task has ended; no polling. Raises TimeoutError, TaskNotFound."""
-        end = None if timeout_s is None else time.monotonic() + timeout_s
+        end = math.inf if timeout_s is None else time.monotonic() + timeout_s
         protocol = self._protocol_of(task_id)
         while True:
-            state = self.client.run(protocol.wait(task_id))
-            if state is None:
-                raise TaskNotFound(task_id)
-            if state in TERMINAL:
-                return self.get(task_id)
-            left = BLOCK_S if end is None else min(BLOCK_S, end - time.monotonic())
-            if left <= 0:
-                raise TimeoutError(f"task {task_id} is {state} after {timeout_s} s")
-            self.client.run(protocol.block_for(task_id, max(left, 0.001)))
+            left = max(0.001, min(BLOCK_S, end - time.monotonic()))
+            calls = (
+                protocol.wait(task_id),
+                protocol.block_for(task_id, left),
+                protocol.get(task_id),
+            )
+            task: Task = self.client.run_many(calls)[-1]
+            if task.state in TERMINAL:
+                return task
+            if time.monotonic() >= end:
+                raise TimeoutError(f"task {task_id} is {task.state} after {timeout_s} s")
 
     def stream(self, task_id: str, timeout_s: float | None = None) -> Iterator[str]:
         """What TaskHandle.stream gives."""

@@ -76,8 +76,11 @@ class Protocol:
         return Call("HGETALL", (self.keys.task(task_id),), (), parse)
 
     def wait(self, task_id: str) -> Call[str | None]:
-        """Announce a waiter; gives the state, None where there is no such task."""
-        return Call("wait", (self.keys.task(task_id),), (), same)
+        """Announce a waiter; gives the state, None where there is no such task.
+
+        Together with block_for() and get() one round trip that ends when the task does.
+        """
+        return Call("wait", (self.keys.task(task_id), self.keys.done(task_id)), (), same)
 
     def block_for(self, task_id: str, timeout_s: float) -> Call[Any]:
         """Block until the token of an ended task comes, at most `timeout_s`."""

@@ -17,12 +17,18 @@ def test_a_waiter_is_counted_while_the_task_has_not_ended(any_bench: Bench, stat
 
 
 @pytest.mark.parametrize("state", ["succeeded", "failed", "cancelled"])
-def test_an_ended_task_needs_no_waiter(any_bench: Bench, state: str) -> None:
+def test_an_ended_task_gives_the_token_at_once(any_bench: Bench, state: str) -> None:
     any_bench.put("a", state, at_ms=60_000)
     assert any_bench.run(any_bench.protocol.wait("a")) == state
-    assert any_bench.changes() == {}
+    assert any_bench.changes() == {
+        "done a": [state],
+        "ttl done a": pytest.approx(10_000, abs=1500),
+    }
 
 
-def test_there_is_nothing_to_wait_for_where_no_task_is(any_bench: Bench) -> None:
+def test_nobody_blocks_for_a_task_that_is_not_there(any_bench: Bench) -> None:
     assert any_bench.run(any_bench.protocol.wait("nobody")) is None
-    assert any_bench.changes() == {}
+    assert any_bench.changes() == {
+        "done nobody": ["none"],
+        "ttl done nobody": pytest.approx(10_000, abs=1500),
+    }
