@@ -31,6 +31,7 @@ from miniqueue.errors import (
 from miniqueue.follow import Follower
 from miniqueue.guard import Guard
 from miniqueue.inspector import Inspector
+from miniqueue.joiner import Joiner
 from miniqueue.manage import Manage
 from miniqueue.protocol.operations import Protocol
 from miniqueue.protocol.records import Submission
@@ -49,6 +50,7 @@ TaskId = Annotated[
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
 SPEC_S = 5.0  # how long an announced function is remembered
 MAX_WAIT_S = 30.0
+MOST_QUEUES = 1000  # that are remembered: names of strangers must not fill the memory
 
 
 class Front:
@@ -60,6 +62,7 @@ class Front:
         self.queue = Queue(settings=settings)
         self.inspector = Inspector(self.queue)
         self._protocols: dict[str, Protocol] = {}
+        self._joiners: dict[str, Joiner] = {}
         self._followers: dict[str, Follower] = {}
         self._specs: dict[str, tuple[float, Spec]] = {}
 
@@ -95,15 +98,20 @@ class Front:
         return JSONResponse({"task_ids": ids, "status": "submitted"}, 202)
 
     async def _submission(self, task: TaskIn, key: str | None) -> Submission:
-        spec = (await self._spec(task.name)).but(task.changes() | {"idempotency_key": key})
+        changes = task.changes() if key is None else task.changes() | {"idempotency_key": key}
+        spec = (await self._spec(task.name)).but(changes)
         task_id = new_ids(spec.options.queue or self.settings.queue, 1)[0]
         return submission(task_id, spec, task.args, task.kwargs, self.settings)
 
     async def _enqueue(self, sent: list[Submission]) -> list[str]:
         name = queue_of(sent[0].id)
-        if name not in self._protocols:
+        if name not in self._joiners:
             await self.client.run(self.queue.protocol.roster.register(name))
-        return await self.client.run(self._protocol(name).enqueue(sent))
+            if len(self._joiners) > MOST_QUEUES:
+                self._joiners.clear()
+            joiner = Joiner(self.client, self._protocol(name), self.settings.max_bulk)
+            self._joiners[name] = joiner
+        return await self._joiners[name].enqueue(sent)
 
     async def _spec(self, name: str) -> Spec:
         if name in default_registry:
@@ -248,7 +256,7 @@ class Front:
 
     def _protocol(self, queue: str) -> Protocol:
         if queue not in self._protocols:
-            if len(self._protocols) > 1000:  # names of strangers must not fill the memory
+            if len(self._protocols) > MOST_QUEUES:
                 self._protocols.clear()
             self._protocols[queue] = Protocol(self.settings, queue)
         return self._protocols[queue]

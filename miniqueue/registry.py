@@ -57,7 +57,7 @@ class Spec:
 
     def but(self, changes: dict[str, Any]) -> Spec:
         """The same with some options changed. Raises ConfigError for one that does not exist."""
-        return replace(self, options=changed(self.options, changes))
+        return replace(self, options=changed(self.options, changes)) if changes else self
 
     def check(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         """Raise PayloadError unless the arguments fit the signature."""
