@@ -34,6 +34,7 @@ from miniqueue.queue import Queue
 from miniqueue.registry import Registry, default_registry, load_modules
 from miniqueue.runner import Shared, drain
 from miniqueue.settings import Settings
+from miniqueue.upkeep import catch_up, upkeep
 
 __all__ = ["Worker", "main"]
 
@@ -103,7 +104,7 @@ class Worker:
 
         For tests.
         """
-        self._client.run_many(self._maintenance())
+        self._client.run_many(upkeep(self._protocol))
         ran = self.lanes[0].turn(wait_s=0)
         self.lanes[0].relieve()
         return ran
@@ -204,7 +205,8 @@ class Worker:
         calls += self._announcement() if first else []  # before anybody sees this worker
         beating = len(calls)
         calls += roster.beat(self.id, beat_ms, self._about(runs))
-        calls += [*self._maintenance(), *self._notes(runs)]
+        caring, care = len(calls), upkeep(self._protocol)
+        calls += [*care, *self._notes(runs)]
         replies = self._client.run_many(calls)
         now_ms, fates, schedules = replies[:3]
         self._clock = (now_ms, time.monotonic())
@@ -218,6 +220,7 @@ class Worker:
         told = dict(zip(held, fates, strict=True))
         for lane, run in zip(self.lanes, runs, strict=True):
             self._tell(lane, run, told)
+        catch_up(self._client, self._protocol, replies[caring : caring + len(care)])
 
     def _notes(self, runs: Sequence[Run | None]) -> list[Call[Any]]:
         """What the running tasks have logged since the last beat."""
@@ -241,10 +244,6 @@ class Worker:
     def _announcement(self) -> list[Call[Any]]:
         roster = self._protocol.roster
         return [roster.register(self._queue.name), *roster.announce(self._shared.registry.specs())]
-
-    def _maintenance(self) -> list[Call[Any]]:
-        p = self._protocol
-        return [p.promote(), p.reclaim(), p.advance(), p.forget()]
 
     def _about(self, runs: list[Run | None]) -> dict[str, str | int | float]:
         return {

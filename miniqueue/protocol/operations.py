@@ -24,7 +24,8 @@ from miniqueue.task import Priority, Task, decode, to_float, to_int
 __all__ = ["Protocol"]
 
 MOST_ONCE = 100  # keys that one task may ask for with once()
-AT_ONCE = 100  # what promote and reclaim move in one call, at the most
+AT_ONCE = 100  # what promote, reclaim and advance move in one call, at the most
+FORGOTTEN_AT_ONCE = 1000  # ids, of each set
 
 
 class Protocol:
@@ -283,7 +284,7 @@ class Protocol:
 
     def forget(self) -> Call[int]:
         """Ids of tasks that Redis has forgotten leave the finished and failed sets."""
-        return Call("forget", (self.keys.finished, self.keys.failed), (10 * AT_ONCE,), int)
+        return Call("forget", (self.keys.finished, self.keys.failed), (FORGOTTEN_AT_ONCE,), int)
 
 
 def _claims(reply: list[Any]) -> Claims:
