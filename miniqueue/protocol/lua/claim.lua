@@ -10,6 +10,7 @@
 local prefix, worker, most, kept = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[5]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local deadline = string.format('%.0f', now + ARGV[4]) -- once: Redis would make text of the number for each task
 local reply, leases, told, dead = {now, 0}, {}, {}, 0
 if redis.call('EXISTS', KEYS[3]) == 1 then most = 0 end
 local function expire(id, key)
@@ -35,7 +36,7 @@ for list = 8, 10 do
     elseif t[2] then
       redis.call('HSET', key, 'state', 'running', 'attempt', attempt, 'worker', worker)
       reply[#reply + 1] = {id, attempt, t[2], t[3], t[4], t[5], t[6], t[7], t[9], t[10]}
-      leases[#leases + 1], leases[#leases + 2] = now + ARGV[4], id
+      leases[#leases + 1], leases[#leases + 2] = deadline, id
       told[#told + 1] = id .. '/' .. attempt
     else
       dead = dead + redis.call('HINCRBY', KEYS[7], 'vanished', 1) -- evicted, or broken by a foreign hand

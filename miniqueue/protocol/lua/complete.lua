@@ -8,6 +8,7 @@
 local prefix, keep = ARGV[1], ARGV[3]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local ended, forgotten = string.format('%.0f', now), string.format('%.0f', now + keep)
 local reply, done, scores, told = {}, {}, {}, {}
 for i = 5, #ARGV, 5 do
   local id, attempt, key = ARGV[i], ARGV[i + 1], prefix .. 'task:' .. ARGV[i]
@@ -15,11 +16,11 @@ for i = 5, #ARGV, 5 do
   local owned = t[1] == attempt and t[2] == 'running'
   reply[#reply + 1] = owned and (t[4] and 2 or 1) or 0
   if owned then
-    redis.call('HSET', key, 'state', 'succeeded', 'result', ARGV[i + 2], 'started_ms', ARGV[i + 3], 'run_ms', ARGV[i + 4], 'finished_ms', now)
+    redis.call('HSET', key, 'state', 'succeeded', 'result', ARGV[i + 2], 'started_ms', ARGV[i + 3], 'run_ms', ARGV[i + 4], 'finished_ms', ended)
     redis.call('PEXPIRE', key, keep)
     done[#done + 1] = id
-    scores[#scores + 1], scores[#scores + 2] = now + keep, id
-    told[#told + 1] = table.concat({id, attempt, ARGV[i + 3], ARGV[i + 4]}, '/')
+    scores[#scores + 1], scores[#scores + 2] = forgotten, id
+    told[#told + 1] = id .. '/' .. attempt .. '/' .. ARGV[i + 3] .. '/' .. ARGV[i + 4]
     for _ = 1, math.min(tonumber(t[3]) or 0, 100) do redis.call('RPUSH', prefix .. 'done:' .. id, 'succeeded') end
     if t[3] then redis.call('PEXPIRE', prefix .. 'done:' .. id, 10000) end
     if t[4] then redis.call('RPUSH', prefix .. 'ended', id) end
