@@ -23,6 +23,13 @@ from miniqueue.errors import BackendUnavailable, ConfigError
 from miniqueue.protocol.calls import Call, script
 from miniqueue.settings import Settings
 
+try:
+    from hiredis import pack_command as _pack_command
+except ImportError:  # comes with the extra `api`
+    PACK: Any = None
+else:
+    PACK = _pack_command
+
 __all__ = ["AsyncClient", "Client", "Sent", "connect", "connect_async"]
 
 T = TypeVar("T")
@@ -30,6 +37,7 @@ SOCKET_TIMEOUT_S = 5.0
 BLOCK_S = 4.0  # a blocking command must answer before the socket gives up
 
 AWAY = redis.exceptions.RedisError  # away, full, read-only, loading: all mean "not now"
+AWAY_OR_LATE = (AWAY, TimeoutError)
 
 
 def connect(settings: Settings) -> Client:
@@ -40,17 +48,20 @@ def connect(settings: Settings) -> Client:
 def connect_async(settings: Settings) -> AsyncClient:
     """The asynchronous twin of connect()."""
     retry = redis.asyncio.retry.Retry(NoBackoff(), 0)
-    return AsyncClient(_from_url(redis.asyncio.Redis, settings, retry))
+    # Its own time-out takes 25 us a send: here one spans the whole round trip.
+    return AsyncClient(_from_url(redis.asyncio.Redis, settings, retry, socket_timeout=None))
 
 
-def _from_url(kind: Any, settings: Settings, retry: Any) -> Any:
+def _from_url(
+    kind: Any, settings: Settings, retry: Any, socket_timeout: float | None = SOCKET_TIMEOUT_S
+) -> Any:
     try:
         return kind.from_url(
             settings.redis_url,
             decode_responses=True,
             encoding_errors="replace",
             protocol=2,
-            socket_timeout=SOCKET_TIMEOUT_S,
+            socket_timeout=socket_timeout,
             socket_connect_timeout=2.0,
             retry=retry,
         )
@@ -92,7 +103,7 @@ class Client:
         words = [*loads, *(call.command for call in calls)]
         with _safely(self.raw.connection_pool) as held:
             held.append(self.raw.connection_pool.get_connection())
-            held[0].send_packed_command(held[0].pack_commands(words))
+            held[0].send_packed_command(_packed(held[0], words))
         return Sent(lambda: self._replies(held[0], calls, len(loads)))
 
     def _replies(self, connection: Any, calls: Sequence[Call[Any]], loads: int) -> list[Any]:
@@ -146,9 +157,10 @@ class AsyncClient:
     async def run_alone(self, call: Call[T]) -> T:
         """For a command that blocks: it has a connection of its own, so nobody waits behind it."""
         try:
-            return call.parse(await self.raw.execute_command(*call.command))
-        except AWAY as error:
-            raise BackendUnavailable(str(error)) from None
+            async with asyncio.timeout(SOCKET_TIMEOUT_S):
+                return call.parse(await self.raw.execute_command(*call.command))
+        except AWAY_OR_LATE as error:
+            raise BackendUnavailable(_words(error)) from None
 
     def _flush(self) -> None:
         batch, self._waiting = self._waiting, []
@@ -164,23 +176,38 @@ class AsyncClient:
         for (_, future), reply in zip(batch, replies, strict=True):
             if future.done():
                 continue
-            if isinstance(reply, AWAY):
-                future.set_exception(BackendUnavailable(str(reply)))
+            if isinstance(reply, AWAY_OR_LATE):
+                future.set_exception(BackendUnavailable(_words(reply)))
             elif isinstance(reply, BaseException):
                 future.set_exception(reply)
             else:
                 future.set_result(reply)
 
     async def _exchange(self, calls: list[Call[Any]]) -> list[Any]:
-        pipe = self.raw.pipeline(transaction=False)
-        first = _loads(calls, self._loaded)
-        for words in (*first, *(call.command for call in calls)):
-            pipe.execute_command(*words)
-        replies: list[Any] = (await pipe.execute(raise_on_error=False))[len(first) :]
+        loads = _loads(calls, self._loaded)
+        words = [*loads, *(call.command for call in calls)]
+        pool = self.raw.connection_pool
+        async with asyncio.timeout(SOCKET_TIMEOUT_S):
+            connection = await pool.get_connection()
+            try:
+                await connection.send_packed_command(_packed(connection, words))
+                replies = [await self._reply(connection, command[0]) for command in words]
+            except BaseException:
+                await connection.disconnect(nowait=True)
+                raise
+            finally:
+                await pool.release(connection)
+        del replies[: len(loads)]
         for i, reply in enumerate(replies):
             if _unknown(reply):
                 replies[i] = await self.raw.execute_command(*_with_text(calls[i]))
         return replies
+
+    async def _reply(self, connection: Any, name: str | int | float) -> Any:
+        try:
+            return await self.raw.parse_response(connection, name)
+        except redis.exceptions.ResponseError as error:
+            return error
 
     async def close(self) -> None:
         await self.raw.aclose()
@@ -199,6 +226,19 @@ def _safely(pool: Any, *held: Any) -> Iterator[list[Any]]:
         if isinstance(error, AWAY):
             raise BackendUnavailable(str(error)) from None
         raise
+
+
+def _packed(connection: Any, commands: Sequence[Sequence[str | int | float]]) -> Any:
+    """The bytes of several commands. hiredis takes half of redis-py's time, and a tenth of that of
+    its asyncio half, which never asks hiredis.
+    """
+    if PACK is None:
+        return connection.pack_commands(commands)
+    return [PACK((*str(name).split(), *rest)) for name, *rest in commands]
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or f"no answer in {SOCKET_TIMEOUT_S:g} s"
 
 
 def _loads(calls: Sequence[Call[Any]], loaded: set[str]) -> list[tuple[str, ...]]:

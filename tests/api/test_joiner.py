@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from miniqueue.errors import QueueFull, TaskExists
+from miniqueue.errors import BackendUnavailable, QueueFull, TaskExists
 from miniqueue.inspector import Inspector
 from miniqueue.joiner import Joiner
 from miniqueue.protocol.calls import Call, T
@@ -83,3 +83,43 @@ def test_a_full_queue_takes_those_that_fit(settings: Settings, client: Client) -
 def test_two_of_one_key_in_one_turn_are_one_task(settings: Settings, client: Client) -> None:
     told, calls = sent(settings, one("a", unique="k", digest="1"), one("b", unique="k", digest="1"))
     assert (told, calls) == ([["a"], ["a"]], 1)
+
+
+def test_what_comes_while_a_call_is_on_its_way_goes_together_in_the_next(
+    settings: Settings, client: Client
+) -> None:
+    async def main() -> list[int]:
+        recorder = Recorder(connect_async(settings).raw)
+        recorder.calls = []
+        joiner = Joiner(recorder, Protocol(settings, settings.queue), 1000)
+        waiting = [asyncio.create_task(joiner.enqueue(one("a")))]
+        while not recorder.calls:
+            await asyncio.sleep(0)
+        for task_id in "bc":  # each in a turn of its own
+            waiting.append(asyncio.create_task(joiner.enqueue(one(task_id))))
+            await asyncio.sleep(0)
+        assert await asyncio.gather(*waiting) == [["a"], ["b"], ["c"]]
+        await recorder.close()
+        return recorder.calls
+
+    assert len(asyncio.run(main())) == 2
+
+
+def test_where_redis_is_away_those_who_wait_behind_hear_it_at_once(settings: Settings) -> None:
+    class Away(AsyncClient):
+        calls = 0
+
+        async def run(self, call: Call[T]) -> T:
+            self.calls += 1
+            await asyncio.sleep(0)
+            raise BackendUnavailable("gone")
+
+    async def main() -> tuple[list[Told], int]:
+        away = Away(None)
+        joiner = Joiner(away, Protocol(settings, settings.queue), 1)
+        told = await asyncio.gather(*map(joiner.enqueue, map(one, "abc")), return_exceptions=True)
+        return told, away.calls
+
+    told, calls = asyncio.run(main())
+    assert [type(error) for error in told] == [BackendUnavailable] * 3
+    assert calls == 1
