@@ -7,12 +7,14 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from miniqueue.inspector import Inspector
 from miniqueue.queue import Queue
 from miniqueue.settings import Settings
-from miniqueue.views import Event
+
+if TYPE_CHECKING:  # at run time where it is used: a worker starts without them
+    from miniqueue.inspector import Inspector
+    from miniqueue.views import Event
 
 __all__ = ["COMMANDS", "inspector", "show", "table"]
 
@@ -21,6 +23,8 @@ Args = argparse.Namespace
 
 def inspector(args: Args) -> Inspector:
     """The inspector of the queue that the command line names."""
+    from miniqueue.inspector import Inspector
+
     return Inspector(Queue(getattr(args, "queue", None), settings=Settings.from_env()))
 
 

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from miniqueue.errors import ConfigError
 from miniqueue.flow import Step
@@ -141,6 +140,8 @@ def _tick(protocol: Protocol, due: Schedule, now_ms: int, events_kept: int) -> C
 
 def next_time(expression: str, timezone: str, now_ms: int) -> int:
     """The first time of a cron expression after `now_ms`, in ms. Raises ConfigError."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
     from cronsim import CronSim, CronSimError
 
     try:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import ctypes
 import signal
 import threading
 import time
@@ -161,6 +160,8 @@ class Executor:
 
 
 def _set_exception(thread: int, kind: type[BaseException] | None) -> None:
+    import ctypes  # few workers ever need it
+
     ctypes.pythonapi.PyThreadState_SetAsyncExc(
         ctypes.c_ulong(thread), None if kind is None else ctypes.py_object(kind)
     )

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from miniqueue import checkup
 from miniqueue.inspector import Inspector
 from miniqueue.redis_client import Client
 from miniqueue.settings import Settings
@@ -98,6 +99,18 @@ def test_a_whole_queue_is_sound(bench: Bench) -> None:
     for state in ("queued", "scheduled", "running", "succeeded", "failed", "cancelled"):
         bench.put_all((f"{state}{i}" for i in range(150)), state, at_ms=HOUR_MS)
     assert Inspector(bench.queue).check() == []
+
+
+def test_of_a_long_structure_the_first_ids_are_looked_at_and_the_rest_is_not_accused(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkup, "CHECKED", 3)
+    for state in ("queued", "running", "succeeded"):
+        bench.put_all((f"{state}{i}" for i in range(5)), state, at_ms=HOUR_MS)
+    assert Inspector(bench.queue).check() == []
+    bench.put("b", "scheduled", at_ms=HOUR_MS)
+    bench.client.raw.zrem(bench.keys.scheduled, "b")
+    assert Inspector(bench.queue).check() == ["b has a hash and is in no structure"]
 
 
 def test_an_ended_task_that_redis_has_forgotten_is_no_problem(bench: Bench) -> None:

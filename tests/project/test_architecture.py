@@ -136,9 +136,11 @@ def test_all_lists_what_is_public(path: Path) -> None:
 
 
 def loaded(statement: str) -> set[str]:
+    """The top modules that it imports, and those of miniqueue by their whole names."""
     code = f"import sys; {statement}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return {name.split(".")[0] for name in done.stdout.split()}
+    names = set(done.stdout.split())
+    return {name.split(".")[0] for name in names} | {n for n in names if n.startswith("miniqueue.")}
 
 
 def test_import_miniqueue_needs_redis_alone() -> None:
@@ -146,6 +148,13 @@ def test_import_miniqueue_needs_redis_alone() -> None:
     assert loaded("import miniqueue") & heavy == set()
     assert loaded("import miniqueue.worker, miniqueue.inspector") & heavy == set()
     assert loaded("import miniqueue.cli") & heavy == set()
+
+
+def test_a_worker_starts_without_what_it_may_never_need() -> None:
+    rarely = {"miniqueue.inspector", "miniqueue.views", "miniqueue.api", "miniqueue.classroom"}
+    at_start = loaded("import miniqueue.cli, miniqueue.worker")
+    assert at_start & (rarely | {"zoneinfo", "cronsim", "ctypes"}) == set()
+    assert "miniqueue.lane" in at_start
 
 
 def test_the_stack_needs_no_charts() -> None:

@@ -3,7 +3,7 @@
 --          8 deferred
 -- ARGV     1 key prefix  2 id  3 keep ms  4 events kept  5 reason
 -- Returns  the state that it found, or nil where there is no such task
--- Cost     8 to 10 commands; LREM walks the list, 10 ms in a million
+-- Cost     8 to 10 commands; LREM walks the list, 20 ms in a million
 local prefix, id, keep = ARGV[1], ARGV[2], ARGV[3]
 local key = prefix .. 'task:' .. id
 local lists = {high = KEYS[5], normal = KEYS[6], low = KEYS[7]}
