@@ -44,9 +44,12 @@ notebooks: $(READY)  ## run all notebooks from top to bottom and store their out
 check: $(READY)  ## lint and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy miniqueue tests benchmarks
+	@$(BIN)/mypy miniqueue tests docs benchmarks
 
 bench: $(READY)  ## a short version of the benchmarks
+	@for script in limits drain enqueue latency http_api memory depth fairness peers; do \
+	  echo; echo "== $$script.py --quick"; \
+	  $(BIN)/python benchmarks/$$script.py --quick --out out || exit 1; done
 	@$(BIN)/python benchmarks/scaling.py --workers 1,2,4 --repeats 1 --out out
 
 docs: $(READY)   ## write the generated pages of docs/ anew

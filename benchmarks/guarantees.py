@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -51,14 +52,14 @@ ROWS = (
 )
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", metavar="WORD", default="", help="rows that contain this word")
     parser.add_argument("--tasks", type=int, default=SIZE.tasks, help="a row (default: 900)")
     parser.add_argument("--seconds", type=float, default=SIZE.seconds, help="a row (default: 12)")
     parser.add_argument("--out", default="out", help="folder for guarantees.json (default: out)")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     console, found = Console(), []
     out = Path(args.out)
     for row in ROWS:
