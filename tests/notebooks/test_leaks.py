@@ -112,8 +112,11 @@ def test_the_stop_button_ends_the_cell_and_not_the_stack(
     run(client, START)
     before = {process.pid for process in marked(mark)}
     assert len(before) == 1 + 2 * SERVICES
-    client.execute("import time; time.sleep(60)")
-    time.sleep(0.5)
+    # stop_on_error: the kernel would abort whatever comes in the instant after the error
+    asked = client.execute("print('begun')\nwhile True: pass", stop_on_error=False)
+    while (said := client.get_iopub_msg(timeout=10))["content"].get("text") != "begun\n":
+        pass
+    assert said["parent_header"]["msg_id"] == asked
     kernel.interrupt_kernel()
     assert client.get_shell_msg(timeout=10)["content"]["ename"] == "KeyboardInterrupt"
     assert run(client, "print(stack)") == "<Stack: Redis, API and 2 workers>\n"
