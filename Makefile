@@ -47,7 +47,7 @@ check: $(READY)  ## lint and types
 	@$(BIN)/mypy miniqueue tests docs benchmarks
 
 bench: $(READY)  ## a short version of the benchmarks
-	@for script in limits drain enqueue latency http_api memory depth fairness peers; do \
+	@for script in limits drain enqueue latency http_api memory depth fairness anatomy peers; do \
 	  echo; echo "== $$script.py --quick"; \
 	  $(BIN)/python benchmarks/$$script.py --quick --out out || exit 1; done
 	@$(BIN)/python benchmarks/scaling.py --workers 1,2,4 --repeats 1 --out out

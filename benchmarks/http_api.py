@@ -78,7 +78,8 @@ class Route:
 
 
 POST = Route("POST /task", 202)
-ROUTES = (POST, Route("POST /tasks", 202, BULK), Route("GET /task/{id}", 200))
+POSTS = Route("POST /tasks", 202, BULK)
+ROUTES = (POST, POSTS, Route("GET /task/{id}", 200))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,25 +153,26 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 @contextlib.contextmanager
 def apis(server: harness.Server) -> Iterator[list[Api]]:
     """Both servers, with whatever event loop and parser uvicorn finds, for the block's length."""
-    ports = {OURS: free_port(), BARE: free_port()}
     python = [sys.executable, "-m"]
-    ours = [*python, "miniqueue", "api", "--port", str(ports[OURS])]
-    bare = [*python, "uvicorn", "bare_app:app", "--port", str(ports[BARE]), "--no-access-log"]
-    environ = {"MINIQUEUE_MAX_QUEUED": "100000000", "MINIQUEUE_API_TOKEN": ""}
+    bare = [*python, "uvicorn", "bare_app:app", "--no-access-log"]
     with (
-        server.processes(ours, environ=environ) as (first,),
-        server.processes(bare, environ=environ) as (second,),
+        serving(server, OURS, [*python, "miniqueue", "api"]) as first,
+        serving(server, BARE, bare) as second,
     ):
-        made = []
-        for (name, port), service in zip(ports.items(), (first, second), strict=True):
-            wait_for(service, port)
-            made.append(Api(name, port, service.pid, server))
-        yield made
+        yield [first, second]
+
+
+@contextlib.contextmanager
+def serving(server: harness.Server, name: str, command: Sequence[str]) -> Iterator[Api]:
+    """One server; the command is told its port. Raises StackError, with its words, if it ends."""
+    port = free_port()
+    environ = {"MINIQUEUE_MAX_QUEUED": "100000000", "MINIQUEUE_API_TOKEN": ""}
+    with server.processes([*command, "--port", str(port)], environ=environ) as (service,):
+        wait_for(service, port)
+        yield Api(name, port, service.pid, server)
 
 
 def wait_for(service: Service, port: int) -> None:
-    """Until it listens. Raises StackError, with its last words, if it ends."""
-
     def up() -> bool:
         service.check()
         return listens(port)
@@ -201,7 +203,7 @@ def measure(api: Api, route: Route, connections: int, seconds: float) -> Sample:
         raise SystemExit(f"http_api.py: {api.name}, {route.name}: {error!r}") from None
     server_s, redis_s, client_s = (b - a for a, b in zip(before, cpu(api), strict=True))
     sent = len(ms) * route.tasks
-    if api.name == OURS and route.status == 202 and kept(api.redis) != sent + len(ids):
+    if api.name != BARE and route.status == 202 and kept(api.redis) != sent + len(ids):
         raise SystemExit(f"http_api.py: {sent} tasks were accepted, {kept(api.redis)} are queued")
     return Sample(
         route=route.name,
@@ -231,7 +233,7 @@ def kept(server: harness.Server) -> int:
 
 def cpu(api: Api) -> tuple[float, float, float]:
     """CPU seconds of the server, of Redis (none for the bare routes) and of this client."""
-    redis_s = api.redis.cpu_s() if api.name == OURS else 0.0
+    redis_s = api.redis.cpu_s() if api.name != BARE else 0.0
     return harness.cpu_s(api.pid), redis_s, time.process_time()
 
 
