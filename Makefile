@@ -46,10 +46,11 @@ check: $(READY)  ## lint and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy miniqueue tests docs benchmarks
 
-bench: $(READY)  ## a short version of the benchmarks
-	@for script in limits drain enqueue latency http_api memory depth fairness anatomy peers; do \
+bench: $(READY)  ## a short version of the benchmarks; PEERS=rq,miniqueue: with these peers alone
+	@for script in limits drain enqueue latency http_api memory depth fairness anatomy; do \
 	  echo; echo "== $$script.py --quick"; \
 	  $(BIN)/python benchmarks/$$script.py --quick --out out || exit 1; done
+	@$(BIN)/python benchmarks/peers.py --quick $(if $(PEERS),--peers $(PEERS)) --out out
 	@$(BIN)/python benchmarks/scaling.py --workers 1,2,4 --repeats 1 --out out
 
 docs: $(READY)   ## write the generated pages of docs/ anew

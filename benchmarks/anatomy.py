@@ -360,13 +360,13 @@ def draw_gains(axis: Any, found: Found) -> None:
         colour = "#30638e" if gain["median"] >= 1 else "#c8c8c8"
         axis.errorbar(gain["median"], place, xerr=spread, fmt="o", markersize=8, color=colour)
         axis.hlines(place, 1, gain["median"], color=colour, linewidth=4, alpha=0.5)
-        axis.text(gain["high"] * 1.08, place, f"{gain['median']:.2f}x", va="center", fontsize=8)
+        axis.text(max(1, gain["high"]) * 1.08, place, f"{gain['median']:.2f}x", va="center", fontsize=8)
     axis.axvline(1, color="black", linewidth=1)
     axis.set_yticks(range(len(shown)), [f"{n}\n{f.partition(',')[0]}" for n, f in shown])
     axis.set_xscale("log")
     axis.xaxis.set_major_formatter("{x:g}x")
     axis.margins(x=0.2)
-    axis.set_title("with a choice, against without it (grey: it costs, and is kept)", fontsize=9)
+    axis.set_title("gain of a choice (grey: what it costs)", fontsize=9)
 
 
 if __name__ == "__main__":

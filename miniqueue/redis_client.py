@@ -103,7 +103,7 @@ class Client:
         words = [*loads, *(call.command for call in calls)]
         with _safely(self.raw.connection_pool) as held:
             held.append(self.raw.connection_pool.get_connection())
-            held[0].send_packed_command(held[0].pack_commands(words))
+            held[0].send_packed_command(_packed(held[0], words))
         return Sent(lambda: self._replies(held[0], calls, len(loads)))
 
     def _replies(self, connection: Any, calls: Sequence[Call[Any]], loads: int) -> list[Any]:
@@ -229,7 +229,9 @@ def _safely(pool: Any, *held: Any) -> Iterator[list[Any]]:
 
 
 def _packed(connection: Any, commands: Sequence[Sequence[str | int | float]]) -> Any:
-    """The bytes of several commands, by hiredis, which redis-py's asyncio half does not ask."""
+    """The bytes of several commands, by hiredis alone: redis-py looks at each word before it asks
+    hiredis, and its asyncio half never does.
+    """
     if PACK is None:
         return connection.pack_commands(commands)
     return [PACK((*str(name).split(), *rest)) for name, *rest in commands]
