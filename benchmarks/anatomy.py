@@ -84,6 +84,10 @@ REST = "the rest"
 PYTHON, KERNEL = "Python", "kernel: sockets, waking up"
 
 
+class BlindSpy(Exception):
+    """py-spy is not here, or may not look into another process; the message says what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """A choice by its name in without.py, what it is, and what it is measured by."""
@@ -166,7 +170,11 @@ def anatomy(server: harness.Server, args: argparse.Namespace, console: Console) 
         drains.append(redis_side(bench))
     found = sorted(drains, key=lambda split: sum(split.redis.values()))[len(drains) // 2]
     harness.show(console, 1, "the worker's side")
-    shares = worker_side(bench_of(server, 4 * args.tasks))
+    try:
+        shares = worker_side(bench_of(server, 4 * args.tasks))
+    except BlindSpy as why:
+        console.print(f"\nThe worker's Python is not told apart: {why}", highlight=False)
+        return found
     console.print()
     python_us = found.worker[PYTHON]
     parts = {part: python_us * share for part, share in shares.items()}
@@ -214,7 +222,7 @@ def times_of(crew: Crew) -> dict[str, float]:
 
 
 def worker_side(bench: Bench) -> dict[str, float]:
-    """The share of each part in a worker's Python, by py-spy. GaveUp where it cannot look."""
+    """The share of each part in a worker's Python, by py-spy. Raises BlindSpy."""
     stacks = bench.server.directory / "stacks.txt"
     bench.server.empty()
     bench.client("bulk", bench.tasks)
@@ -224,7 +232,7 @@ def worker_side(bench: Bench) -> dict[str, float]:
         options = ["--gil", "--duration", "2", "--rate", str(RATE), "--output", str(stacks)]
         done = subprocess.run([*command, *options], capture_output=True, text=True)
         if done.returncode:
-            raise GaveUp(f"py-spy: {last_line(done.stderr)} (it may need root, or sudo)")
+            raise BlindSpy(f"{last_line(done.stderr)} (py-spy may have to be run by root)")
         crew.wait(bench.tasks)
     seen = Counter[str]()
     for line in stacks.read_text().splitlines():
@@ -238,7 +246,7 @@ def py_spy() -> str:
     beside = str(Path(sys.executable).parent)
     found = shutil.which("py-spy", path=os.pathsep.join([beside, os.environ.get("PATH", "")]))
     if not found:
-        raise GaveUp("py-spy is not here: pip install py-spy")
+        raise BlindSpy("py-spy is not here: pip install py-spy")
     return found
 
 
@@ -360,7 +368,9 @@ def draw_gains(axis: Any, found: Found) -> None:
         colour = "#30638e" if gain["median"] >= 1 else "#c8c8c8"
         axis.errorbar(gain["median"], place, xerr=spread, fmt="o", markersize=8, color=colour)
         axis.hlines(place, 1, gain["median"], color=colour, linewidth=4, alpha=0.5)
-        axis.text(max(1, gain["high"]) * 1.08, place, f"{gain['median']:.2f}x", va="center", fontsize=8)
+        axis.text(
+            max(1, gain["high"]) * 1.08, place, f"{gain['median']:.2f}x", va="center", fontsize=8
+        )
     axis.axvline(1, color="black", linewidth=1)
     axis.set_yticks(range(len(shown)), [f"{n}\n{f.partition(',')[0]}" for n, f in shown])
     axis.set_xscale("log")
