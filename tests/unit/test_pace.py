@@ -41,6 +41,14 @@ def test_r9_slow_tasks_make_the_claims_shrink_at_once() -> None:
     assert pace.limit() == 1
 
 
+def test_r9_what_is_held_counts_when_more_is_asked_for_ahead() -> None:
+    pace = pace_that_knows({"add": 0.0005})
+    most = pace.limit()
+    assert pace.limit(held=10) == most - 10
+    assert pace.limit(held=most) == 0
+    assert pace.limit(held=1000) == 0
+
+
 @given(st.lists(st.floats(0, 100), max_size=30), st.integers(1, 1000), st.floats(0, 10))
 def test_a_limit_lies_between_one_and_the_batch(
     times: list[float], batch: int, prefetch_s: float
