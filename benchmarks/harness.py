@@ -240,9 +240,10 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 def machine() -> dict[str, Any]:
     """What a reader must know of where the figures come from."""
+    release = platform.release().partition("-")[0]
     return {
         "cores": os.cpu_count(),
-        "system": platform.platform(),
+        "system": f"{platform.system()} {release} {platform.machine()}",
         "python": platform.python_version(),
         "miniqueue": __version__,
         "redis-py": redis.__version__,

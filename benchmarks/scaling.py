@@ -10,21 +10,17 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
-import os
-import platform
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import harness
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from miniqueue import __version__
 from miniqueue.classroom.demo import WORDS, draw
 from miniqueue.classroom.measure import (
     Point,
@@ -153,22 +149,23 @@ def write(points: Sequence[Point], out: Path) -> list[Path]:
         rows.writerow(["workload", "workers", "tasks", "seconds", "tasks_per_s"])
         for p in points:
             rows.writerow((p.workload, p.workers, p.count, p.seconds, round(p.rate, 3)))
+    workloads = dict.fromkeys(p.workload for p in points)
     told = {
-        "machine": machine(),
+        "rates": {name: rates(points, name) for name in workloads},
+        "fits": {name: fits(points, name) for name in workloads},
         "points": [asdict(point) | {"tasks_per_s": round(point.rate, 3)} for point in points],
-        "fits": {name: fits(points, name) for name in dict.fromkeys(p.workload for p in points)},
     }
-    (out / "scaling.json").write_text(json.dumps(told, indent=1))
-    return [out / "scaling.csv", out / "scaling.json", draw(points, out / "scaling.png")]
+    saved = harness.save(out, "scaling", told)
+    return [out / "scaling.csv", saved, draw(points, out / "scaling.png")]
 
 
-def machine() -> dict[str, Any]:
+def rates(points: Sequence[Point], workload: str) -> dict[str, dict[str, float]]:
+    """By number of workers: tasks a second, and how many times those of the fewest workers."""
+    found = medians(points, workload)
+    first = found[min(found)][0]
     return {
-        "cores": os.cpu_count(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "miniqueue": __version__,
-        "date": time.strftime("%Y-%m-%d"),
+        str(workers): {"median": m, "low": low, "high": high, "gain": m / first}
+        for workers, (m, low, high) in found.items()
     }
 
 
