@@ -197,10 +197,10 @@ class AsyncClient:
                 raise
             finally:
                 await pool.release(connection)
-        del replies[: len(loads)]
-        for i, reply in enumerate(replies):
-            if _unknown(reply):
-                replies[i] = await self.raw.execute_command(*_with_text(calls[i]))
+            del replies[: len(loads)]
+            for i, reply in enumerate(replies):
+                if _unknown(reply):
+                    replies[i] = await self.raw.execute_command(*_with_text(calls[i]))
         return replies
 
     async def _reply(self, connection: Any, name: str | int | float) -> Any:
