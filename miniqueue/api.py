@@ -33,6 +33,7 @@ from miniqueue.guard import Guard
 from miniqueue.inspector import Inspector
 from miniqueue.joiner import Joiner
 from miniqueue.manage import Manage
+from miniqueue.options import MOST_KEY
 from miniqueue.protocol.operations import Protocol
 from miniqueue.protocol.records import Submission
 from miniqueue.queue import Queue, submission
@@ -51,7 +52,7 @@ KEY: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
     "description": "Names this task: the same request with the same key is sent once.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 200},
+    "schema": {"type": "string", "minLength": 1, "maxLength": MOST_KEY},
 }
 SPEC_S = 5.0  # how long an announced function is remembered
 MAX_WAIT_S = 30.0
@@ -282,8 +283,8 @@ class Front:
 def _key(request: Request) -> str | None:
     """The Idempotency-Key. Read by hand: as a parameter it is a tenth of a request's time."""
     key = request.headers.get(KEY["name"])
-    if key is not None and not 1 <= len(key) <= 200:
-        raise ConfigError("the header Idempotency-Key has 1 to 200 characters")
+    if key is not None and not 1 <= len(key) <= MOST_KEY:
+        raise ConfigError(f"the header Idempotency-Key has 1 to {MOST_KEY} characters")
     return key
 
 

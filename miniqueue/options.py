@@ -17,6 +17,7 @@ Ack = Literal["before", "after"]
 Takes = Literal["nothing", "result", "results"]
 TAKES: tuple[Takes, ...] = get_args(Takes)
 MOST_PARENTS = 1000
+MOST_KEY = 200  # characters of an idempotency key
 RATE = re.compile(r"([0-9.]+)/(s|m|h|d)")
 PERIOD_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -62,8 +63,8 @@ class Options:
             raise ConfigError(f"takes={self.takes!r}: say one of {', '.join(TAKES)}")
         if self.takes == "result" and len(self.after) != 1:
             raise ConfigError('takes="result" needs one task in after; "results" takes a list')
-        if self.idempotency_key is not None and not 1 <= len(self.idempotency_key) <= 200:
-            raise ConfigError("idempotency_key: use 1 to 200 characters")
+        if self.idempotency_key is not None and not 1 <= len(self.idempotency_key) <= MOST_KEY:
+            raise ConfigError(f"idempotency_key: use 1 to {MOST_KEY} characters")
 
 
 def _bounded(name: str, value: float | None, low: float, high: float) -> None:
