@@ -138,18 +138,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     made = harness.parser(__doc__)
-    made.add_argument(
-        "--tasks",
-        type=harness.whole(1000, 1_000_000),
-        default=20_000,
-        metavar="N",
-        help="of a drain; the one that py-spy looks at takes four times as many (default: 20000)",
-    )
-    made.add_argument("--quick", action="store_true", help="one round of 5000 tasks")
-    args = made.parse_args(argv)
-    if args.quick:
-        args.rounds, args.tasks = 1, 5000
-    return args
+    what = "of a drain; the one that py-spy looks at takes four times as many"
+    harness.number(made, "--tasks", 1000, 1_000_000, 20_000, what)
+    return harness.parsed(made, argv, "one round of 5000 tasks", tasks=5000)
 
 
 # -- where the microseconds go ---------------------------------------------------------------------
@@ -344,12 +335,9 @@ def draw(split: Split, found: Found, out: Path) -> Path:
     draw_gains(right, found)
     for axis in (left, middle, right):
         axis.invert_yaxis()
-        axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
     figure.suptitle("Where the CPU time of a no-op task goes, and what each choice is worth")
-    path = out / "anatomy.png"
-    figure.savefig(path, dpi=120)
-    return path
+    return harness.picture(figure, out, "anatomy")
 
 
 def draw_parts(axis: Any, parts: Mapping[str, float], title: str, colour: str) -> None:
@@ -375,6 +363,7 @@ def draw_gains(axis: Any, found: Found) -> None:
     axis.set_yticks(range(len(shown)), [f"{n}\n{f.partition(',')[0]}" for n, f in shown])
     axis.set_xscale("log")
     axis.xaxis.set_major_formatter("{x:g}x")
+    axis.xaxis.set_minor_formatter("")
     axis.margins(x=0.2)
     axis.set_title("gain of a choice (grey: what it costs)", fontsize=9)
 

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import harness
-import matplotlib
 from bench_tasks import noop
+from matplotlib.figure import Figure
 from rich import box
 from rich.console import Console
 from rich.progress import Progress
@@ -34,9 +34,6 @@ from miniqueue import Queue
 from miniqueue.errors import MiniQueueError
 from miniqueue.inspector import Inspector
 from miniqueue.protocol.records import Completion
-
-matplotlib.use("Agg")
-from matplotlib import pyplot
 
 SHALLOW = 1000
 BATCH = 64
@@ -105,25 +102,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     made = harness.parser(__doc__)
-    made.add_argument(
-        "--deep",
-        type=harness.whole(10_000, 10_000_000),
-        default=1_000_000,
-        metavar="N",
-        help="tasks in the deep queue; a million take 0.3 GB (default: %(default)s)",
-    )
-    made.add_argument(
-        "--samples",
-        type=harness.whole(5, 10_000),
-        default=60,
-        metavar="N",
-        help="of each operation on each queue in a round (default: %(default)s)",
-    )
-    made.add_argument("--quick", action="store_true", help="one round with 100,000 tasks")
-    args = made.parse_args(argv)
-    if args.quick:
-        args.rounds, args.deep, args.samples = 1, 100_000, 30
-    return args
+    deep = "tasks in the deep queue; a million take 0.3 GB"
+    harness.number(made, "--deep", 10_000, 10_000_000, 1_000_000, deep)
+    samples = "of each operation on each queue in a round"
+    harness.number(made, "--samples", 5, 10_000, 60, samples)
+    return harness.parsed(made, argv, "one round with 100,000 tasks", deep=100_000, samples=30)
 
 
 @contextlib.contextmanager
@@ -305,21 +288,17 @@ def within(found: Sequence[Pair], operation: Operation) -> bool:
 
 def draw(found: Sequence[Pair], memory: dict[int, int], args: argparse.Namespace) -> Path:
     """What grows with the depth and how much, and memory on its way."""
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 4.2), width_ratios=(3, 2))
+    figure = Figure(figsize=(12, 4.2))
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     draw_ratios(left, found)
     draw_memory(right, memory)
-    for axis in (left, right):
-        axis.spines[["top", "right"]].set_visible(False)
     flat = sum(within(found, operation) for operation in OPERATIONS)
     figure.suptitle(
         f"{args.deep:,} tasks in the queue instead of {SHALLOW:,}: "
         f"{flat} of {len(OPERATIONS)} operations cost at most {GOAL} times as much"
     )
     figure.tight_layout()
-    path: Path = args.out / "depth.png"
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
-    return path
+    return harness.picture(figure, args.out, "depth")
 
 
 def draw_ratios(axis: Any, found: Sequence[Pair]) -> None:

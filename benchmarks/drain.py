@@ -17,15 +17,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import harness
-import matplotlib
 from comparison.contenders import CONTENDERS
 from comparison.environments import default_folder
 from comparison.measures import Bench, GaveUp, drain
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
-
-matplotlib.use("Agg")
-from matplotlib import pyplot
 
 LIMIT = "limit-lua-64"
 NAMES = ("miniqueue", LIMIT)
@@ -48,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     for path in (
         harness.save(args.out, "drain", {"tasks": args.tasks, **told}),
-        draw(found, args.out / "drain.png"),
+        draw(found, args.out),
     ):
         console.print(f"wrote {path}")
     return 0
@@ -56,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     made = harness.parser(__doc__)
-    made.add_argument("--tasks", type=harness.whole(64, 1_000_000), default=20_000, metavar="N")
+    harness.number(made, "--tasks", 64, 1_000_000, 20_000, "in the full queue")
     made.add_argument(
         "--workers",
         type=harness.wholes(1, 64),
@@ -64,11 +61,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="N,N",
         help="numbers of workers (default: 1,2)",
     )
-    made.add_argument("--quick", action="store_true", help="one round of 4000 tasks")
-    args = made.parse_args(argv)
-    if args.quick:
-        args.rounds, args.tasks = 1, 4000
-    return args
+    return harness.parsed(made, argv, "one round of 4000 tasks", tasks=4000)
 
 
 def measure(args: argparse.Namespace, console: Console) -> Found:
@@ -78,11 +71,9 @@ def measure(args: argparse.Namespace, console: Console) -> Found:
             name: Bench(server, CONTENDERS[name], tasks=args.tasks, envs=default_folder())
             for name in NAMES
         }
-        for number in range(args.rounds):
-            for workers in args.workers:
-                for name, bench in benches.items():
-                    console.print(f"round {number + 1} of {args.rounds}: {name}, {workers} at work")
-                    found.setdefault((name, workers), []).append(drain(bench, workers))
+        contenders = {f"{n}, {w} at work": (n, w) for w in args.workers for n in NAMES}
+        for name, workers in harness.in_turn(contenders, args.rounds, console):
+            found.setdefault((name, workers), []).append(drain(benches[name], workers))
     return found
 
 
@@ -110,10 +101,11 @@ def table(found: Found) -> Table:
     return shown
 
 
-def draw(found: Found, path: Path) -> Path:
+def draw(found: Found, out: Path) -> Path:
     """Bars by number of workers; whiskers from the lowest to the highest."""
     sizes = sorted({workers for _, workers in found})
-    figure, axes = pyplot.subplots(figsize=(6.5, 4))
+    figure = Figure(figsize=(6.5, 4))
+    axes = figure.subplots()
     for at, (name, colour) in enumerate(zip(NAMES, ("#d1495b", "#c8c8c8"), strict=True)):
         middles = [figures(found[name, n])["tasks/s"] for n in sizes]
         tops = [m["median"] for m in middles]
@@ -127,13 +119,10 @@ def draw(found: Found, path: Path) -> Path:
     axes.set_ylabel("no-op tasks a second")
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_title(f"miniqueue drains at {share(found, sizes[0]):.0%} of what bare Redis would")
-    axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     axes.margins(y=0.15)
     figure.tight_layout()
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
-    return path
+    return harness.picture(figure, out, "drain")
 
 
 if __name__ == "__main__":

@@ -98,18 +98,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     made = harness.parser(__doc__, rounds=5)
-    made.add_argument(
-        "--tasks",
-        type=harness.whole(1000, 1_000_000),
-        default=40_000,
-        metavar="N",
-        help="a measurement; a quarter where a call takes one task (default: %(default)s)",
-    )
-    made.add_argument("--quick", action="store_true", help="one round of 8000 tasks (5 s)")
-    args = made.parse_args(argv)
-    if args.quick:
-        args.rounds, args.tasks = 1, 8000
-    return args
+    what = "a measurement; a quarter where a call takes one task"
+    harness.number(made, "--tasks", 1000, 1_000_000, 40_000, what)
+    return harness.parsed(made, argv, "one round of 8000 tasks (5 s)", tasks=8000)
 
 
 # -- the ways --------------------------------------------------------------------------------------
@@ -240,7 +231,6 @@ def draw(found: Sequence[Sample], out: Path) -> Path:
     draw_rates(left, found)
     draw_cpu(right, found)
     for axis in (left, right):
-        axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
     one, bulk = WAYS[0], best(found, OURS)
     figure.suptitle(
@@ -248,9 +238,7 @@ def draw(found: Sequence[Sample], out: Path) -> Path:
         f"({statistics.median(ratios(found, one)):.2f} of bare Redis) and "
         f"{median(found, bulk, 'rate'):,.0f} in bulk ({statistics.median(ratios(found, bulk)):.2f})"
     )
-    path = out / "enqueue.png"
-    figure.savefig(path, dpi=120)
-    return path
+    return harness.picture(figure, out, "enqueue")
 
 
 def draw_rates(axis: Any, found: Sequence[Sample]) -> None:

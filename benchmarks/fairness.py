@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import Any
 
 import harness
-import matplotlib
 from bench_tasks import long, nap, noop, short
 from done import times
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from rich import box
 from rich.console import Console
@@ -40,9 +40,6 @@ from miniqueue.errors import MiniQueueError
 from miniqueue.inspector import Inspector
 from miniqueue.registry import TaskFunction
 from miniqueue.task import Task, TaskState
-
-matplotlib.use("Agg")
-from matplotlib import pyplot
 
 SHORT_S, LONG_S = 0.001, 2.0
 SHORTS = 200  # to one long task
@@ -116,20 +113,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         ("--workers", 1, 64, 4, "worker processes"),
         ("--drain", 100, 500_000, 40_000, "no-op tasks to drain; a fifth of it without prefetch"),
     ):
-        made.add_argument(
-            name, type=harness.whole(low, high), default=usual, metavar="N",
-            help=f"{what} (default: %(default)s)",
-        )  # fmt: skip
+        harness.number(made, name, low, high, usual, what)
     made.add_argument(
         "--functions", choices=MIXES, default="two",
         help="two: short and long tasks have names of their own; one: nobody can tell them apart "
         "(default: %(default)s)",
     )  # fmt: skip
-    made.add_argument("--quick", action="store_true", help="one round of 2 seconds")
-    args = made.parse_args(argv)
-    if args.quick:
-        args.rounds, args.seconds, args.drain = 1, 2, 4000
-    return args
+    return harness.parsed(made, argv, "one round of 2 seconds", seconds=2, drain=4000)
 
 
 # -- measuring -------------------------------------------------------------------------------------
@@ -267,11 +257,10 @@ def remarks(found: Sequence[Round]) -> list[str]:
 
 def draw(found: Sequence[Round], args: argparse.Namespace) -> Path:
     """How many of the short tasks had started after so long, and what that buys."""
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 4.4), width_ratios=(3, 1))
+    figure = Figure(figsize=(12, 4.4))
+    left, right = figure.subplots(1, 2, width_ratios=(3, 1))
     draw_waits(left, found)
     draw_rates(right, found)
-    for axis in (left, right):
-        axis.spines[["top", "right"]].set_visible(False)
     wait = statistics.median(ratios(found, "p95_ms"))
     rate = statistics.median(ratios(found, "noop_rate"))
     figure.suptitle(
@@ -279,10 +268,7 @@ def draw(found: Sequence[Round], args: argparse.Namespace) -> Path:
         f"and run {rate:.1f} times as fast alone"
     )
     figure.tight_layout()
-    path: Path = args.out / "fairness.png"
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
-    return path
+    return harness.picture(figure, args.out, "fairness")
 
 
 def draw_waits(axis: Any, found: Sequence[Round]) -> None:

@@ -23,8 +23,10 @@ from typing import Any, TypeVar
 
 import psutil
 import redis
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from miniqueue import __version__
 from miniqueue.classroom.service import Service, free_port, redis_command
@@ -55,6 +57,30 @@ def parser(doc: str | None, *, rounds: int = 3) -> argparse.ArgumentParser:
     return made
 
 
+def number(
+    made: argparse.ArgumentParser, name: str, low: int, high: int, usual: int, what: str
+) -> None:
+    """An option that is a whole number from `low` to `high`."""
+    made.add_argument(
+        name,
+        type=whole(low, high),
+        default=usual,
+        metavar="N",
+        help=f"{what} (default: %(default)s)",
+    )
+
+
+def parsed(
+    made: argparse.ArgumentParser, argv: Sequence[str] | None, quick: str, **small: Any
+) -> argparse.Namespace:
+    """What was asked; with --quick, whose help is `quick`, one round and these smaller values."""
+    made.add_argument("--quick", action="store_true", help=quick)
+    args = made.parse_args(argv)
+    if args.quick:
+        vars(args).update(rounds=1, **small)
+    return args
+
+
 def whole(low: int, high: int) -> Callable[[str], int]:
     """The type of an option that is a whole number; any other word ends the script with code 2."""
 
@@ -72,6 +98,18 @@ def wholes(low: int, high: int) -> Callable[[str], list[int]]:
     """The type of an option that is a list of them: 1,2,4."""
     one = whole(low, high)
     return lambda text: [one(word) for word in text.split(",")]
+
+
+def names(known: Sequence[str]) -> Callable[[str], list[str]]:
+    """The type of an option that is a list of these words: drain,memory."""
+
+    def parse(text: str) -> list[str]:
+        for word in (found := text.split(",")):
+            if word not in known:
+                raise argparse.ArgumentTypeError(f"{word!r}: say one or more of {', '.join(known)}")
+        return found
+
+    return parse
 
 
 def folder(text: str) -> Path:
@@ -112,6 +150,17 @@ def surroundings(more: Mapping[str, str]) -> dict[str, str]:
     """
     kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     return {**kept, **more}
+
+
+def bars(console: Console, width: int) -> Progress:
+    """Progress for a script that does not measure itself; `width` is that of the words."""
+    columns = (
+        TextColumn(f"{{task.description:{width}}}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=console)
 
 
 @dataclass
@@ -156,7 +205,7 @@ class Server:
     def workers(
         self, count: int = 1, environ: Mapping[str, str] | None = None
     ) -> contextlib.AbstractContextManager[list[Service]]:
-        """Workers of miniqueue with the functions of drivers/tasks.py."""
+        """Workers of miniqueue with the functions of drivers/bench_tasks.py."""
         command = [sys.executable, "-m", "miniqueue", "worker", "--import", "bench_tasks"]
         return self.processes(command, count, environ)
 
@@ -206,12 +255,12 @@ def until(ready: Callable[[], bool], what: str, *, every_s: float = 0.005) -> No
 
 
 def cpu_s(pid: int) -> float:
-    """CPU seconds of a process and its children, so far."""
+    """CPU seconds of a process and its children so far, those that have ended included."""
     process = psutil.Process(pid)
     used = 0.0
     for one in (process, *process.children(recursive=True)):
         with contextlib.suppress(psutil.NoSuchProcess):
-            used += sum(one.cpu_times()[:2])
+            used += sum(one.cpu_times()[:4])
     return used
 
 
@@ -256,4 +305,13 @@ def save(out: Path, name: str, told: Mapping[str, Any]) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{name}.json"
     path.write_text(json.dumps({"machine": machine(), **told}, indent=1) + "\n")
+    return path
+
+
+def picture(figure: Figure, out: Path, name: str) -> Path:
+    """Write out/NAME.png, in the one style of all."""
+    for axis in figure.axes:
+        axis.spines[["top", "right"]].set_visible(False)
+    path = out / f"{name}.png"
+    figure.savefig(path, dpi=120)
     return path

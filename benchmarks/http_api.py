@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import harness
-import matplotlib
 from driver import loop_run
 from http_client import Refused, load
+from matplotlib.figure import Figure
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -37,9 +37,6 @@ from miniqueue.classroom.service import Service, free_port, listens
 from miniqueue.errors import MiniQueueError
 from miniqueue.functions import add
 from miniqueue.protocol.keys import QueueKeys
-
-matplotlib.use("Agg")
-from matplotlib import pyplot
 
 FIGURES = {
     "rate": "tasks a second",
@@ -126,25 +123,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     made = harness.parser(__doc__, rounds=5)
-    made.add_argument(
-        "--connections",
-        type=harness.whole(1, 500),
-        default=16,
-        metavar="N",
-        help="keep-alive connections, each with one request on its way (default: %(default)s)",
-    )
-    made.add_argument(
-        "--seconds",
-        type=harness.whole(1, 30),
-        default=2,
-        metavar="S",
-        help="of each measurement, of which a round has six (default: %(default)s)",
-    )
-    made.add_argument("--quick", action="store_true", help="one round of one second each")
-    args = made.parse_args(argv)
-    if args.quick:
-        args.rounds, args.seconds = 1, 1
-    return args
+    what = "keep-alive connections, each with one request on its way"
+    harness.number(made, "--connections", 1, 500, 16, what)
+    harness.number(made, "--seconds", 1, 30, 2, "of each measurement, of which a round has six")
+    return harness.parsed(made, argv, "one round of one second each", seconds=1)
 
 
 # -- the servers -----------------------------------------------------------------------------------
@@ -297,12 +279,12 @@ def remarks(found: Sequence[Sample]) -> list[str]:
 
 def draw(found: Sequence[Sample], out: Path) -> Path:
     """A panel a route with both rates, and one with the CPU time of a POST /task."""
-    figure, axes = pyplot.subplots(1, len(ROUTES) + 1, figsize=(12, 4.2))
+    figure = Figure(figsize=(12, 4.2))
+    axes = figure.subplots(1, len(ROUTES) + 1)
     for axis, route in zip(axes, ROUTES, strict=False):
         draw_rates(axis, found, route)
     draw_cpu(axes[-1], found)
     for axis in axes:
-        axis.spines[["top", "right"]].set_visible(False)
         axis.yaxis.set_major_formatter("{x:,.0f}")
         axis.tick_params(labelsize=8)
     share = statistics.median(ratios(found, POST))
@@ -310,10 +292,7 @@ def draw(found: Sequence[Sample], out: Path) -> Path:
         f"POST /task: {share:.2f} of the rate of a bare route, and the task is in Redis"
     )
     figure.tight_layout()
-    path = out / "http_api.png"
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
-    return path
+    return harness.picture(figure, out, "http_api")
 
 
 def draw_rates(axis: Any, found: Sequence[Sample], route: Route) -> None:

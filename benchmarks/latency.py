@@ -96,18 +96,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         ("rate", 1000, 100, "tasks a second under load"),
         ("seconds", 60, 5, "of load in a round"),
     ):
-        made.add_argument(
-            f"--{name}",
-            type=harness.whole(1, high),
-            default=default,
-            metavar="N",
-            help=f"{what} (default: %(default)s)",
-        )
-    made.add_argument("--quick", action="store_true", help="one round, 300 trips, 2 s of load")
-    args = made.parse_args(argv)
-    if args.quick:
-        args.rounds, args.trips, args.seconds = 1, 300, 2
-    return args
+        harness.number(made, f"--{name}", 1, high, default, what)
+    return harness.parsed(made, argv, "one round, 300 trips, 2 s of load", trips=300, seconds=2)
 
 
 # -- measuring -------------------------------------------------------------------------------------
@@ -270,16 +260,13 @@ def draw(found: Found, args: argparse.Namespace) -> Path:
     draw_shares(left, found, args.rate)
     draw_parts(right, found)
     for axis in (left, right):
-        axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
     figure.suptitle(
         f"A task's result is back after {median(found, TRIP):.2f} ms (p99 "
         f"{median(found, TRIP, 0.99):.1f}), as long as "
         f"{median(found, TRIP) / median(found, PING):.1f} PINGs of Redis"
     )
-    path: Path = args.out / "latency.png"
-    figure.savefig(path, dpi=120)
-    return path
+    return harness.picture(figure, args.out, "latency")
 
 
 def draw_shares(axis: Any, found: Found, rate: int) -> None:

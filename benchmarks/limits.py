@@ -31,6 +31,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+PREFIX = "limit-"
 LIMIT = "limit-lua-64"
 # Of each contender the drain; of some what they send too. A limit's `enqueue` is a pipeline of 1.
 ALSO = {"limit-lua-8": {"bulk"}, LIMIT: {"enqueue", "bulk"}, OURS: {"enqueue", "bulk"}}
@@ -79,44 +80,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     made = harness.parser(__doc__)
-    made.add_argument(
-        "--tasks",
-        type=harness.whole(500, 100_000),
-        default=5000,
-        metavar="N",
-        help="of the slow ones; fast ones take two or four times as many (default: %(default)s)",
-    )
+    what = "of the slow ones; fast ones take two or four times as many"
+    harness.number(made, "--tasks", 500, 100_000, 5000, what)
+    limits = [name.removeprefix(PREFIX) for name in CONTENDERS if name.startswith(PREFIX)]
+    beside = [name for name in limits if PREFIX + name != LIMIT]
     made.add_argument(
         "--limits",
-        type=limits,
-        default=limits("six,three,lua-1,lua-8"),
+        type=harness.names(limits),
+        default=beside,
         metavar="NAMES",
-        help="beside lua-64: one or more of six,three,lua-1,lua-8 (default: all)",
+        help=f"beside lua-64: one or more of {','.join(beside)} (default: all)",
     )
-    made.add_argument(
-        "--quick", action="store_true", help="one round of 1000 tasks, lua-64 and miniqueue alone"
-    )
-    args = made.parse_args(argv)
-    if args.quick:
-        args.rounds, args.tasks, args.limits = 1, 1000, []
-    return args
-
-
-def limits(text: str) -> list[str]:
-    """Names of contenders; any other word ends the script with code 2."""
-    names = [f"limit-{word}" for word in text.split(",")]
-    for name in names:
-        if name not in CONTENDERS:
-            known = ", ".join(n.removeprefix("limit-") for n in CONTENDERS if n.startswith("limit"))
-            raise argparse.ArgumentTypeError(
-                f"{name.removeprefix('limit-')!r}: say one or more of {known}"
-            )
-    return names
+    quick = "one round of 1000 tasks, lua-64 and miniqueue alone"
+    return harness.parsed(made, argv, quick, tasks=1000, limits=[])
 
 
 def measure(server: harness.Server, args: argparse.Namespace, console: Console) -> Rows:
     """The rounds in turn. Raises GaveUp: without one of its rows the picture says nothing."""
-    rows = {name: Row(CONTENDERS[name]) for name in dict.fromkeys([*args.limits, LIMIT, OURS])}
+    rows = {
+        name: Row(CONTENDERS[name])
+        for name in dict.fromkeys([*(PREFIX + name for name in args.limits), LIMIT, OURS])
+    }
     benches = {}
     for name, row in rows.items():
         bench = Bench(server, row.contender, tasks=args.tasks, envs=default_folder())
@@ -214,7 +198,6 @@ def draw(rows: Rows, out: Path) -> Path:
     draw_sendings(right, rows)
     for axis in (left, right):
         axis.invert_yaxis()
-        axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
         axis.xaxis.set_major_formatter("{x:,.0f}")
         axis.set_xlim(0, axis.get_xlim()[1] * 1.1)
@@ -223,9 +206,7 @@ def draw(rows: Rows, out: Path) -> Path:
         f"miniqueue drains {first:.0%} of what bare Redis does at 64 tasks a call "
         f"({second:.0%} with two workers)"
     )
-    path = out / "limits.png"
-    figure.savefig(path, dpi=120)
-    return path
+    return harness.picture(figure, out, "limits")
 
 
 def colour(name: str) -> str:

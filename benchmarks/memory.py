@@ -124,18 +124,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     made = harness.parser(__doc__)
-    made.add_argument(
-        "--tasks",
-        type=harness.whole(1000, 100_000),
-        default=5000,
-        metavar="N",
-        help="of a kind (default: %(default)s)",
-    )
-    made.add_argument("--quick", action="store_true", help="one round of 1000 tasks")
-    args = made.parse_args(argv)
-    if args.quick:
-        args.rounds, args.tasks = 1, 1000
-    return args
+    harness.number(made, "--tasks", 1000, 100_000, 5000, "of a kind")
+    return harness.parsed(made, argv, "one round of 1000 tasks", tasks=1000)
 
 
 def no_histograms(server: harness.Server) -> None:
@@ -307,16 +297,13 @@ def draw(found: Sequence[Sample], out: Path) -> Path:
     axis.invert_yaxis()
     axis.set_xlim(0, most * 1.1)
     axis.xaxis.set_major_formatter("{x:,.0f}")
-    axis.spines[["top", "right"]].set_visible(False)
     axis.set_xlabel("bytes a task; bold: without the events, which are capped", fontsize=9)
     axis.legend(frameon=False, loc="lower right")
     figure.suptitle(
         f"Redis holds {kept(found, QUEUED):,.0f} bytes for a queued no-op task and "
         f"{kept(found, FINISHED):,.0f} for a finished one"
     )
-    path = out / "memory.png"
-    figure.savefig(path, dpi=120)
-    return path
+    return harness.picture(figure, out, "memory")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from comparison.environments import EnvironmentFailed, default_folder
 from comparison.measures import FIGURES, MEASURES, Bench, GaveUp, take
 from comparison.report import Row, draw, parts, remarks, terminal_table, told_of, write_markdown
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 
 QUICK = ("drain", "roundtrip")
 
@@ -30,7 +30,7 @@ QUICK = ("drain", "roundtrip")
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
     console = Console()
-    with harness.server() as server, bars(console) as progress:
+    with harness.server() as server, harness.bars(console, 36) as progress:
         about = server.raw.info("server")
         version = about.get("valkey_version") or about["redis_version"]
         rows = compare(server, args, progress)
@@ -55,15 +55,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--peers", type=peers, metavar="NAMES", help=f"of {','.join([*every, 'limit'])}"
     )
     made.add_argument(
-        "--measure", type=measures, metavar="NAMES", help=f"of {','.join(MEASURES)} (default: all)"
+        "--measure",
+        type=harness.names(MEASURES),
+        metavar="NAMES",
+        help=f"of {','.join(MEASURES)} (default: all)",
     )
-    made.add_argument(
-        "--tasks",
-        type=positive,
-        default=5000,
-        metavar="N",
-        help="a slow peer takes a share, a fast one several (default: %(default)s)",
-    )
+    what = "a slow peer takes a share, a fast one several"
+    harness.number(made, "--tasks", 1, 1_000_000, 5000, what)
     made.add_argument(
         "--envs",
         type=Path,
@@ -71,17 +69,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="DIR",
         help="the peers' environments (default: %(default)s)",
     )
-    made.add_argument(
-        "--quick",
-        action="store_true",
-        help=f"1 round, 1000 tasks; unless said else, {' and '.join(QUICK)} of the peers that "
-        "promise what miniqueue does (3 minutes, 1 more the first time)",
+    quick = (
+        f"1 round, 1000 tasks; unless said else, {' and '.join(QUICK)} of the peers that "
+        "promise what miniqueue does (3 minutes, 1 more the first time)"
     )
-    args = made.parse_args(argv)
-    if args.rounds < 1:
-        made.error("argument --rounds: say at least 1")
-    if args.quick:
-        args.rounds, args.tasks = 1, 1000
+    args = harness.parsed(made, argv, quick, tasks=1000)
     alike = [c for c in CONTENDERS.values() if c.promise == CONTENDERS["miniqueue"].promise]
     args.peers = args.peers or (alike if args.quick else list(CONTENDERS.values()))
     args.measure = args.measure or list(QUICK if args.quick else MEASURES)
@@ -94,30 +86,6 @@ def peers(text: str) -> list[Contender]:
     except KeyError as error:
         known = ", ".join([*CONTENDERS, "limit"])
         raise argparse.ArgumentTypeError(f"{error}: say one or more of {known}") from None
-
-
-def measures(text: str) -> list[str]:
-    names = text.split(",")
-    for name in names:
-        if name not in MEASURES:
-            raise argparse.ArgumentTypeError(f"{name!r}: say one or more of {', '.join(MEASURES)}")
-    return names
-
-
-def positive(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"{text!r}: say a number from 1 to 1000000")
-    return int(text)
-
-
-def bars(console: Console) -> Progress:
-    columns = (
-        TextColumn("{task.description:36}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    return Progress(*columns, console=console)
 
 
 def compare(server: harness.Server, args: argparse.Namespace, progress: Progress) -> list[Row]:

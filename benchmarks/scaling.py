@@ -18,7 +18,6 @@ from typing import Any
 
 import harness
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from miniqueue.classroom.demo import WORDS, draw
@@ -52,7 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     workloads = [WORKLOADS[name](args.tasks) for name in args.workload]
     points: list[Point] = []
     try:
-        with Stack(args.workers[0], imports=[WORDS]) as stack, bars(console) as progress:
+        with (
+            Stack(args.workers[0], imports=[WORDS]) as stack,
+            harness.bars(console, 28) as progress,
+        ):
             bar = progress.add_task("", total=None)
 
             def report(name: str, workers: int, done: int, count: int) -> None:
@@ -113,16 +115,6 @@ def names(text: str) -> list[str]:
         if name not in WORKLOADS:
             raise argparse.ArgumentTypeError(f"{name!r}: say one of {', '.join(WORKLOADS)}")
     return found
-
-
-def bars(console: Console) -> Progress:
-    columns = (
-        TextColumn("{task.description:28}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    return Progress(*columns, console=console)
 
 
 def table(points: Sequence[Point]) -> Table:

@@ -145,11 +145,7 @@ class Crew:
     @property
     def cpu_s(self) -> float:
         """CPU seconds of all processes, those that have ended (a fork a task) included."""
-        used = 0.0
-        for process in self.processes():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                used += sum(process.cpu_times()[:4])
-        return used
+        return sum(harness.cpu_s(service.pid) for service in self.services)
 
     @property
     def rss_mb(self) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
-import matplotlib
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from rich import box
@@ -21,9 +21,6 @@ from rich.table import Table
 
 from comparison.contenders import Contender
 from comparison.measures import FIGURES, applies
-
-matplotlib.use("Agg")
-from matplotlib import pyplot
 
 __all__ = ["Row", "draw", "parts", "remarks", "terminal_table", "told_of", "write_markdown"]
 
@@ -218,9 +215,8 @@ def draw(rows: Sequence[Row], out: Path) -> Path | None:
     if not panels:
         return None
     height = 1.9 + 0.42 * len(rows)
-    figure, axes = pyplot.subplots(
-        1, len(panels), figsize=(4 + 3.2 * len(panels), height), sharey=True, squeeze=False
-    )
+    figure = Figure(figsize=(4 + 3.2 * len(panels), height))
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)
     for axis, name in zip(axes[0], panels, strict=True):
         draw_panel(axis, rows, name)
     axes[0][0].set_yticks(range(len(rows)), [label(row) for row in rows], fontsize=8)
@@ -231,10 +227,7 @@ def draw(rows: Sequence[Row], out: Path) -> Path | None:
     figure.legend(handles, list(COLOURS), loc="lower center", ncols=len(COLOURS), frameon=False)
     figure.suptitle("No-op tasks on one Redis: median of the rounds, lowest to highest")
     figure.tight_layout(rect=(0, 0.35 / height, 1, 1))
-    path = out / "peers.png"
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
-    return path
+    return harness.picture(figure, out, "peers")
 
 
 def colour(row: Row) -> str:
@@ -270,5 +263,3 @@ def draw_panel(axis: Any, rows: Sequence[Row], name: str) -> None:
     axis.tick_params(axis="x", labelsize=8)
     axis.xaxis.set_major_locator(MaxNLocator(4))
     axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    for side in ("top", "right"):
-        axis.spines[side].set_visible(False)
