@@ -15,7 +15,7 @@ __all__ = ["Finding", "examine"]
 PACKAGES = {
     "fastapi": "api",
     "uvicorn": "api",
-    "hiredis": "api",
+    "hiredis": "fast",
     "httpx": "classroom",
     "matplotlib": "classroom",
     "scipy": "classroom",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 __all__ = ["CONTENDERS", "Contender", "chosen"]
 
@@ -55,6 +56,7 @@ HUEY = ("huey>=3", "redis", "hiredis")
 TASKIQ = ("taskiq>=0.12", "taskiq-redis>=1.2", "hiredis", "uvloop")
 # saq imports typing_extensions, and does not ask for it
 SAQ = ("saq[redis,hiredis]>=0.26", "hiredis", "uvloop", "typing-extensions")
+OURS = ("--editable", f"{Path(__file__).parents[2]}[fast]")
 
 _ALL = (
     Contender("celery", "with_celery", "solo, prefetch 64", CELERY, bulk="group", share=0.5),
@@ -80,7 +82,7 @@ _ALL = (
         bulk="enqueue_many",
         share=0.5,
     ),
-    Contender("miniqueue", "with_miniqueue", "as it comes", bulk="enqueue_many", share=4),
+    Contender("miniqueue", "with_miniqueue", "defaults", OURS, bulk="enqueue_many", share=4),
     *(
         Contender(
             f"limit-{setting}", "with_nothing", what, (), setting, UNGUARDED, bulk=bulk, share=share

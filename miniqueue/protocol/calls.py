@@ -11,12 +11,13 @@ import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 __all__ = ["Call", "entries", "pairs", "redis_time", "same", "script", "scripts", "sha"]
 
 T = TypeVar("T")
+_LUA = Path(__file__).parent / "lua"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,12 @@ class Call(Generic[T]):
 @functools.cache
 def script(name: str) -> str:
     """The Lua text of an operation."""
-    return (resources.files(__package__) / "lua" / f"{name}.lua").read_text()
+    return (_LUA / f"{name}.lua").read_text(encoding="utf-8")
 
 
 def scripts() -> list[str]:
     """The names of all scripts."""
-    files = (resources.files(__package__) / "lua").iterdir()
-    return sorted(file.name.removesuffix(".lua") for file in files if file.name.endswith(".lua"))
+    return sorted(file.stem for file in _LUA.glob("*.lua"))
 
 
 @functools.cache
