@@ -32,7 +32,7 @@ demo: $(READY)   ## run the whole system at 1, 2, 4 and 8 workers and chart it
 	@$(BIN)/miniqueue demo
 
 test: $(READY)   ## all tests, the notebooks too
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadscope
 	@MINIQUEUE_CI=1 $(BIN)/python -m pytest $(NBVAL) notebooks
 
 lab: $(READY)    ## open JupyterLab on the notebooks

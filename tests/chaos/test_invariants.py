@@ -77,8 +77,9 @@ class Story:
 @pytest.fixture
 def story(tmp_path: Path) -> Iterator[Story]:
     story = Story(tmp_path)
-    story.note(0, "hired", worker="w")
-    story.note(0, "hired", worker="other")
+    for worker in ("w", "other"):
+        story.note(0, "hired", worker=worker)
+        story.note(0, "ready", worker=worker)
     yield story
     story.evidence.history.close()
 
@@ -342,6 +343,25 @@ def test_recovery_waits_for_a_worker_that_is_there(story: Story) -> None:
     story.note(1, "frozen", worker="other")
     story.note(4, "thawed", worker="other")
     assert late(story, 5) == []
+
+
+@pytest.mark.parametrize(
+    ("ready", "reclaimed", "broken"),
+    [
+        (3.2, 6.0, []),  # nobody was up from 1.5 to 3.2
+        (3.2, 6.4, ["recovery in time"]),
+        (None, 8.9, []),  # a worker has 5 s to come up
+        (None, 9.3, ["recovery in time"]),
+    ],
+)
+def test_recovery_waits_for_a_worker_that_comes_up(
+    story: Story, ready: float | None, reclaimed: float, broken: list[str]
+) -> None:
+    story.note(0.5, "died", worker="other")
+    story.note(1.0, "hired", worker="new")
+    if ready is not None:
+        story.note(ready, "ready", worker="new")
+    assert late(story, reclaimed) == broken
 
 
 def outage(story: Story, starts: Sequence[float]) -> list[str]:

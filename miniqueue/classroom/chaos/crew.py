@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 
 from miniqueue.classroom.chaos.failpoints import Brittle, pass_by
+from miniqueue.classroom.chaos.witness import Witness
 from miniqueue.classroom.plants import Planted, plant
 from miniqueue.protocol.calls import Call, T
 from miniqueue.queue import Queue
@@ -42,6 +43,9 @@ def worker(words: Sequence[str]) -> None:
     if _skewed(args.name):
         right = time.time
         time.time = lambda: right() + SKEW_S
+    witness = Witness()
+    witness.tell("ready", "", worker=args.name)  # what took long is over: Python is up
+    witness.close()
     serve(Queue(settings=settings, client=client), args.modules, args.name)
 
 

@@ -17,6 +17,7 @@ __all__ = ["Evidence", "Step"]
 
 Span = tuple[float, float]
 NEVER = float("inf")
+START_S = 5.0  # a worker that has not come up by then should have
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +123,11 @@ class Evidence:
         return {r.worker: r.at for r in self.history.of("died")}
 
     @cached_property
-    def hired(self) -> dict[str, float]:
-        """When each worker was started."""
-        return {r.worker: r.at for r in self.history.of("hired")}
+    def ready(self) -> dict[str, float]:
+        """When each worker was at work: when it said so, or START_S after it was started."""
+        told = {r.worker: r.at for r in self.history.of("ready")}
+        late = {r.worker: r.at + START_S for r in self.history.of("hired")}
+        return {worker: min(at, told.get(worker, NEVER)) for worker, at in late.items()}
 
     @cached_property
     def stalls(self) -> list[Span]:
@@ -145,15 +148,15 @@ class Evidence:
         return found
 
     def unmanned_s(self, start: float, end: float, step: float = 0.05) -> float:
-        """Seconds of a span in which no worker was at work that had been so for a second."""
+        """Seconds of a span in which no worker was at work."""
         count = int((end - start) / step)
         return step * sum(not self._manned(start + i * step) for i in range(count))
 
     def _manned(self, at: float) -> bool:
         return any(
-            hired + 1 <= at < self.deaths.get(worker, NEVER)
+            ready <= at < self.deaths.get(worker, NEVER)
             and not covered(self.frozen.get(worker, []), at, at)
-            for worker, hired in self.hired.items()
+            for worker, ready in self.ready.items()
         )
 
 

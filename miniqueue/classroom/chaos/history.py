@@ -17,8 +17,8 @@ class Record:
     """Something that happened; `at` is in seconds since the run began, on one clock for all.
 
     `what` is of the client (sent, accepted, refused, unknown, cancelled), of a task's body
-    (started, effect, raised), or of the faults (hired, died, fault, frozen, thawed, down, up,
-    stall, uneven, kept).
+    (started, effect, raised), of a worker that is up (ready), or of the faults (hired, died, fault,
+    frozen, thawed, down, up, stall, uneven, kept).
     """
 
     at: float
