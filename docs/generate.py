@@ -176,12 +176,20 @@ def explorer() -> str:
     return page
 
 
+def performance() -> str:
+    """Prose with the figures of the last whole run of the benchmarks."""
+    notice = NOTICE.format(source="docs/parts/performance.template and benchmarks/results/")
+    filled: Callable[[str], str] = runpy.run_path(str(DOCS / "figures.py"))["filled"]
+    return f"{notice}\n{filled((DOCS / 'parts' / 'performance.template').read_text())}"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "protocol.md": protocol,
     "settings.md": settings,
     "http.md": http,
     "command-line.md": command_line,
     "explorer.md": explorer,
+    "performance.md": performance,
 }
 
 if __name__ == "__main__":

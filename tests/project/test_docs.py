@@ -42,9 +42,19 @@ def generate() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["protocol.md", "settings.md", "http.md", "command-line.md"])
+@pytest.mark.parametrize(
+    "name", ["protocol.md", "settings.md", "http.md", "command-line.md", "performance.md"]
+)
 def test_generated_pages_are_up_to_date(generate: ModuleType, name: str) -> None:
     assert generate.PAGES[name]() == read(name), "run `make docs`"
+
+
+def test_the_readme_shows_rows_of_the_stored_comparison() -> None:
+    results = (ROOT / "benchmarks" / "results" / "peers.md").read_text()
+    rows = [row for row in (ROOT / "README.md").read_text().splitlines() if row.startswith("| ")]
+    shown = [row for row in rows if "at least once" in row or "at most once" in row]
+    assert len(shown) >= 9
+    assert [row for row in shown if row not in results] == []
 
 
 def test_every_setting_script_state_and_option_is_named() -> None:
