@@ -9,7 +9,7 @@ NBVAL := --nbval --nbval-current-env --nbval-sanitize-with notebooks/sanitize.cf
 # JupyterLab refuses to run as root unless it is told that this is meant (a container, say).
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help setup demo test lab notebooks check bench docs clean
+.PHONY: help setup demo test lab notebooks labs check bench docs clean
 
 help:            ## list the targets
 	@grep -E '^[a-z]+: .*##|^[a-z]+:  +##' Makefile | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
@@ -40,6 +40,9 @@ lab: $(READY)    ## open JupyterLab on the notebooks
 
 notebooks: $(READY)  ## run all notebooks from top to bottom and store their outputs
 	@$(BIN)/python -m miniqueue.classroom.renew notebooks/*.ipynb
+
+labs: $(READY)   ## write the learners' notebooks of labs/ anew from their sources
+	@$(BIN)/python -m miniqueue.classroom.labs
 
 check: $(READY)  ## lint and types
 	@$(BIN)/ruff check .

@@ -9,6 +9,8 @@ def add(x, y):
 Queue().enqueue(add, 2, 3).wait(timeout_s=5)      # 5, once a worker runs
 """
 
+from typing import Any
+
 from miniqueue.context import Context
 from miniqueue.errors import (
     BackendUnavailable,
@@ -57,3 +59,10 @@ __all__ = [
     "task",
 ]
 __version__ = "0.1.0"
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext miniqueue`: cells that begin with %%tasks or %%answer (classroom/magics.py)."""
+    from miniqueue.classroom.magics import TaskMagics
+
+    shell.register_magics(TaskMagics)

@@ -6,10 +6,12 @@ Each imports what it needs when it runs, so that `miniqueue worker` does not pay
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from miniqueue.errors import ConfigError
 from miniqueue.settings import Settings
 from miniqueue.worker import add_import
 
@@ -60,11 +62,33 @@ def _redis(args: Args) -> int:
     os.execv(command[0], command)
 
 
+def _lab(args: Args) -> int:
+    from pathlib import Path
+
+    from miniqueue.classroom import labs
+
+    if args.action == "list":
+        for number, title, points in labs.titles():
+            print(f"{number}  {title} ({points} points)")
+        return 0
+    if args.number is None:
+        raise ConfigError(f"say which lab: miniqueue lab {args.action} 01")
+    if args.action == "start":
+        notebook = labs.start(args.number, Path(args.file or "."))
+        print(f"{notebook}\nopen it:  jupyter lab {notebook}")
+        print(f"judge it: miniqueue lab check {args.number}")
+        return 0
+    report = labs.check_file(args.number, args.file and Path(args.file), seed=args.seed)
+    print(json.dumps(report.as_dict()) if args.json else report)
+    return 0 if report else 1
+
+
 CLASSROOM: dict[str, tuple[Callable[[Args], int], str]] = {
     "demo": (_demo, "run the whole system at 1, 2, 4 and 8 workers and chart it"),
     "up": (_up, "run Redis (unless one is set), the API and workers until Ctrl-C"),
     "redis": (_redis, "run the Redis or Valkey server that is at hand"),
     "xray": (_xray, "show what an operation does inside Redis: commands, keys before and after"),
+    "lab": (_lab, "list the labs, start one, check an answer"),
     "chaos": (_chaos, "prove that nothing is lost: a workload, faults, a check of all of it"),
 }
 
@@ -79,6 +103,19 @@ def add_options(parsers: Mapping[str, Any]) -> None:
     parsers["redis"].add_argument("--port", type=int, default=6379, help="its port (default: 6379)")
     parsers["xray"].add_argument("operation", metavar="OPERATION", help="like claim or reclaim")
     _add_chaos(parsers["chaos"])
+    _add_lab(parsers["lab"])
+
+
+def _add_lab(parser: Any) -> None:
+    parser.add_argument("action", choices=("list", "start", "check"))
+    parser.add_argument("number", nargs="?", metavar="NN", help="of the lab, like 01")
+    parser.add_argument(
+        "file", nargs="?", metavar="FILE",
+        help="check: the notebook or .py file with the answer (default: the notebook that start "
+        "made here); start: the folder to make it in (default: this one)",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="other tasks (default: 0)")
+    parser.add_argument("--json", action="store_true", help="check: the report as JSON")
 
 
 def _add_chaos(parser: Any) -> None:

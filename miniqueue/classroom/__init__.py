@@ -1,24 +1,48 @@
 """What notebooks, labs and benchmarks use: launch a whole stack, draw it, measure it, break it.
 
-    from miniqueue.classroom import Stack, charts, measure
+    from miniqueue.classroom import Stack, attempts_of, charts, check, measure, verdict
 
-Stack, charts and measure bring httpx, matplotlib and scipy only when they are asked for: workers
-of a chaos run live in this package too, and start often.
+What is asked for is imported then, and brings httpx, matplotlib and scipy with it: workers of a
+chaos run live in this package too, and start often.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from miniqueue.classroom import charts, measure
+    from miniqueue.classroom.attempts import attempts_of
+    from miniqueue.classroom.explorer import explore
+    from miniqueue.classroom.labs import check, require
+    from miniqueue.classroom.measure import size, verdict
     from miniqueue.classroom.stack import Stack
 
-__all__ = ["Stack"]
+__all__ = [
+    "Stack",
+    "attempts_of",
+    "charts",
+    "check",
+    "explore",
+    "measure",
+    "require",
+    "size",
+    "verdict",
+]
+PLACES = {  # name: module
+    "Stack": "stack",
+    "attempts_of": "attempts",
+    "check": "labs",
+    "explore": "explorer",
+    "require": "labs",
+    "size": "measure",
+    "verdict": "measure",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Stack":
-        from miniqueue.classroom.stack import Stack
-
-        return Stack
+    if name in PLACES:
+        module = importlib.import_module(f"{__name__}.{PLACES[name]}")
+        return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

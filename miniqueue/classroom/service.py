@@ -11,12 +11,21 @@ import socket
 import subprocess
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from miniqueue.errors import StackError
 
-__all__ = ["Service", "free_port", "listens", "redis_command", "server_binaries", "server_binary"]
+__all__ = [
+    "Service",
+    "end_all",
+    "free_port",
+    "listens",
+    "redis_command",
+    "server_binaries",
+    "server_binary",
+]
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
@@ -101,6 +110,25 @@ class Service:
         with contextlib.suppress(OSError):
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
         return ""
+
+
+def end_all(services: list[Service], cleanup: list[Callable[[], object]], directory: Any) -> None:
+    """Workers and API first, Redis last.
+
+    A plain function, so that no reference keeps the stack alive.
+    """
+    for later in (False, True):
+        group = [s for s in services if (s.name == "redis") is later]
+        if later:
+            for action in reversed(cleanup):
+                with contextlib.suppress(Exception):
+                    action()
+        for service in group:
+            service.ask_to_end()
+        for service in group:
+            service.join()
+    services.clear()
+    directory.cleanup()
 
 
 def redis_command(

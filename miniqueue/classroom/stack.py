@@ -22,15 +22,17 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import httpx
 
-from miniqueue.classroom.service import Service, free_port, listens, redis_command
-from miniqueue.errors import BackendUnavailable, StackError
+from miniqueue.classroom import shows
+from miniqueue.classroom.reach import answers, empty, external_url, healthy
+from miniqueue.classroom.service import Service, end_all, free_port, listens, redis_command
+from miniqueue.errors import StackError
 from miniqueue.inspector import Inspector
 from miniqueue.queue import Queue
-from miniqueue.redis_client import Client, connect
+from miniqueue.redis_client import connect
 from miniqueue.settings import Settings
 from miniqueue.views import Event
 
@@ -67,10 +69,12 @@ class Stack:
         self.imports = tuple(imports)
         self.workers: list[Service] = []
         self._extra = dict(environ or {})
+        self._python_path = self._extra.get("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+        self._leaving: list[Service] = []
         self._redis_options = dict(redis_options or {})
         self._services: list[Service] = []
         self._cleanup: list[Callable[[], object]] = []
-        self._end = weakref.finalize(self, _end, self._services, self._cleanup, self._temporary)
+        self._end = weakref.finalize(self, end_all, self._services, self._cleanup, self._temporary)
         self._made = 0
         try:
             self.redis: Service | None = None
@@ -81,9 +85,10 @@ class Stack:
             self.url = f"http://{self.settings.host}:{port or free_port()}"
             self.api = self._launch("api", self._api_command())
             self.scale(workers)
-            self._await(lambda: _healthy(self.url), self.api)
+            self._await(lambda: healthy(self.url), self.api)
             self.http = httpx.Client(base_url=self.url, timeout=30)
             self._cleanup.append(self.http.close)
+            shows.install()
         except BaseException:
             self.stop()
             raise
@@ -99,6 +104,11 @@ class Stack:
             return "<Stack, stopped>"
         count = sum(worker.running for worker in self.workers)
         return f"<Stack: Redis, API and {count} worker{'' if count == 1 else 's'}>"
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not been stopped."""
+        return self._end.alive
 
     def stop(self) -> None:
         """End everything, workers first; safe to call twice."""
@@ -119,7 +129,7 @@ class Stack:
             self._services.remove(worker)
         new = [self._start_worker() for _ in range(count - len(living))]
         self.workers = [*living[:count], *new]
-        self._await(lambda: {w.name for w in new} <= {w.id for w in self.inspector.workers()}, *new)
+        self._await_workers(new)
 
     def replace_dead(self) -> list[Service]:
         """Start a worker for each one that has ended, without waiting; gives the ended ones."""
@@ -128,6 +138,35 @@ class Stack:
             self._forget(worker)
             self.workers[self.workers.index(worker)] = self._start_worker()
         return dead
+
+    def define(self, module: str, text: str) -> None:
+        """Give the workers a module of task functions, or another text for it.
+
+        They are replaced: new ones start, the old ones finish what they run and end. Raises
+        StackError, and changes nothing, if the new ones cannot import it.
+        """
+        file = self.directory / f"{module}.py"
+        known = file.read_text(encoding="utf-8") if file.exists() else ""
+        imports, workers = self.imports, self.workers
+        file.write_text(text, encoding="utf-8")
+        self.imports = tuple(dict.fromkeys([*imports, module]))
+        self._extra["PYTHONPATH"] = os.pathsep.join(
+            filter(None, (str(self.directory), self._python_path))
+        )
+        try:
+            self.workers = [self._start_worker() for _ in workers]
+            self._await_workers(self.workers)
+        except StackError:
+            file.write_text(known, encoding="utf-8")
+            self.workers, failed, self.imports = workers, self.workers, imports
+            for worker in failed:
+                self._forget(worker)
+            raise
+        for worker in workers:
+            worker.ask_to_end()
+        for worker in [w for w in self._leaving if not w.running]:
+            self._forget(worker)
+        self._leaving = [*(w for w in self._leaving if w.running), *workers]
 
     def kill_worker(self, index: int = 0) -> str:
         """SIGKILL: no goodbye, its tasks wait for their leases to run out. Gives its name."""
@@ -143,6 +182,15 @@ class Stack:
         """SIGCONT: it goes on as if nothing had happened."""
         self._worker(index).signal(signal.SIGCONT)
         return self._worker(index).name
+
+    def run(self, name: str, code: str, *words: str) -> Service:
+        """A process of your own beside the others: Python code, with this Redis in its environment.
+
+        It is supervised like them. `kill()` is SIGKILL, `tail()` gives what it printed.
+        """
+        file = self.directory / f"{name}.py"
+        file.write_text(code, encoding="utf-8")
+        return self._launch(name, [sys.executable, str(file), *words])
 
     # -- Redis and the API -----------------------------------------------------------------------
 
@@ -164,7 +212,7 @@ class Stack:
     def start_api(self) -> None:
         """Start it again after kill_api(): same address; returns when it answers."""
         self.api = self._launch("api", self._api_command())
-        self._await(lambda: _healthy(self.url), self.api)
+        self._await(lambda: healthy(self.url), self.api)
 
     @contextlib.contextmanager
     def redis_paused(self) -> Iterator[None]:
@@ -192,7 +240,7 @@ class Stack:
 
     def _with_redis(self, settings: Settings | None) -> Settings:
         given = settings or Settings.from_env()
-        external = given.redis_url if settings else _external_url()
+        external = given.redis_url if settings else external_url()
         if external:
             if settings is None and "MINIQUEUE_NAMESPACE" not in os.environ:
                 given = replace(given, namespace=f"stack-{secrets.token_hex(4)}")
@@ -216,7 +264,7 @@ class Stack:
             # A failed connection of redis-py leaves a reference cycle with the frames that asked,
             # `self` among them: a stack that is dropped would live until the next collection.
             self._await(lambda: listens(self._redis_port), self.redis)
-            self._await(lambda: _answers(client), self.redis)
+            self._await(lambda: answers(client), self.redis)
         finally:
             client.close()
 
@@ -229,7 +277,7 @@ class Stack:
         finally:
             client.close()
         if settings.namespace.startswith("stack-"):
-            self._cleanup.append(lambda: _empty(settings))
+            self._cleanup.append(lambda: empty(settings))
 
     def _redis_command(self, port: int) -> list[str]:
         return redis_command(port, self.directory, options=self._redis_options)
@@ -245,6 +293,10 @@ class Stack:
         name = f"w{self._made}"
         self._made += 1
         return self._launch(name, self._worker_command(name))
+
+    def _await_workers(self, new: Sequence[Service]) -> None:
+        names = {worker.name for worker in new}
+        self._await(lambda: names <= {w.id for w in self.inspector.workers()}, *new)
 
     def _launch(self, name: str, command: list[str]) -> Service:
         environ = {**os.environ, **self._extra}
@@ -286,54 +338,3 @@ class Stack:
 
 
 _MINIQUEUE = [sys.executable, "-m", "miniqueue"]
-
-
-def _end(services: list[Service], cleanup: list[Callable[[], object]], directory: Any) -> None:
-    """Workers and API first, Redis last.
-
-    A plain function, so that no reference keeps the stack alive.
-    """
-    for later in (False, True):
-        group = [s for s in services if (s.name == "redis") is later]
-        if later:
-            for action in reversed(cleanup):
-                with contextlib.suppress(Exception):
-                    action()
-        for service in group:
-            service.ask_to_end()
-        for service in group:
-            service.join()
-    services.clear()
-    directory.cleanup()
-
-
-def _external_url() -> str:
-    return os.environ.get("MINIQUEUE_REDIS_URL") or os.environ.get("REDIS_URL") or ""
-
-
-def _answers(client: Client) -> bool:
-    with contextlib.suppress(BackendUnavailable, Exception):
-        return bool(client.raw.ping())
-    return False
-
-
-def _healthy(url: str) -> bool:
-    with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(f"{url}/healthz", timeout=5).status_code == 200
-    return False
-
-
-def _empty(settings: Settings) -> None:
-    """Remove all keys of a namespace that the stack made for itself."""
-    client = connect(settings)
-    try:
-        batch: list[str] = []
-        for key in client.raw.scan_iter(match=f"{settings.namespace}:*", count=1000):
-            batch.append(key)
-            if len(batch) == 1000:
-                client.raw.unlink(*batch)
-                batch.clear()
-        if batch:
-            client.raw.unlink(*batch)
-    finally:
-        client.close()

@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 
-from miniqueue.classroom.charts import GREY, INK, PAPER, STYLE, VERMILLION, Chart
+from miniqueue.classroom.charts.style import GREY, INK, PAPER, STYLE, VERMILLION, Chart
 from miniqueue.classroom.explorer.failure import Failure, Step
 
 __all__ = ["draw"]

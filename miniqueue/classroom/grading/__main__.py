@@ -1,0 +1,7 @@
+"""`python -m miniqueue.classroom.grading FOLDER` judges the answer on standard input."""
+
+import sys
+
+from miniqueue.classroom.grading.grade import main
+
+sys.exit(main())

@@ -1,0 +1,94 @@
+"""Grade: judge an answer in a process of its own.
+
+An endless loop, an exit or a wrong import there costs the time limit of a check and nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from miniqueue.classroom.grading.judge import judge
+from miniqueue.classroom.grading.lab import Answer, Lab, Wrong
+from miniqueue.classroom.grading.report import Report, Result
+from miniqueue.errors import ConfigError
+from miniqueue.redis_client import connect
+from miniqueue.settings import Settings
+
+__all__ = ["MODULE", "grade", "lab_of"]
+
+MODULE = "miniqueue.classroom.grading"
+GRADE_S = 60.0  # the longest that all checks of a lab may take
+
+
+def grade(folder: Path, text: str, *, seed: int = 0, only: Sequence[str] = ()) -> Report:
+    """Judge an answer in a process of its own.
+
+    `only` are names of checks; another one raises ConfigError.
+    """
+    lab = lab_of(folder)
+    names = [check.name for check in lab.checks]
+    for name in only:
+        if name not in names:
+            raise ConfigError(
+                f"lab {lab.number} has no check {name!r}: there are {', '.join(names)}"
+            )
+    command = [sys.executable, "-m", MODULE, str(folder), "--seed", str(seed), *only]
+    try:
+        done = subprocess.run(
+            command, input=text, capture_output=True, text=True, timeout=GRADE_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return Report(lab.number, lab.title, problem=f"not judged after {GRADE_S:g} s")
+    try:
+        answered = json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        last = (done.stderr.strip().splitlines() or ["no word"])[-1]
+        return Report(lab.number, lab.title, problem=f"the process that judged it ended: {last}")
+    results = [Result(**result) for result in answered["results"]]
+    return Report(lab.number, lab.title, results, answered["problem"])
+
+
+def lab_of(folder: Path) -> Lab:
+    """The lab of a folder: its grader.py, loaded anew."""
+    path = folder / "grader.py"
+    spec = importlib.util.spec_from_file_location(f"miniqueue_lab_{folder.name[:2]}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    lab: Lab = module.lab
+    return lab
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Judge the answer on standard input, print the results as JSON; or run a lab's program."""
+    parser = argparse.ArgumentParser(prog=MODULE, description=main.__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--program")
+    parser.add_argument("words", nargs="*", metavar="WORD")
+    args = parser.parse_args(argv)
+    lab = lab_of(args.folder)
+    if args.program:
+        file, *words = args.words
+        answer = Answer(Path(file).read_text(encoding="utf-8"), lab.asked)
+        lab.programs[args.program](answer, connect(Settings.from_env()).raw, *words)
+        return 0
+    said = io.StringIO()
+    problem, results = "", []
+    with contextlib.redirect_stdout(said):
+        try:
+            results = judge(lab, sys.stdin.read(), args.seed, args.words)
+        except Wrong as wrong:
+            problem = str(wrong)
+    print(json.dumps({"problem": problem, "results": [asdict(result) for result in results]}))
+    return 0

@@ -1,0 +1,113 @@
+"""Judge: put an answer to the checks of a lab, in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+from miniqueue.classroom.explorer import Exploration
+from miniqueue.classroom.grading.lab import Answer, Check, Finding, Lab, told
+from miniqueue.classroom.grading.report import Result
+
+__all__ = ["found", "judge"]
+
+CHECK_S = 8.0  # the longest that one check may take
+TIMELINE = 5  # lines
+
+
+class TimeUp(BaseException):
+    """Strikes in an answer that takes too long; no Exception, so that it is not caught there."""
+
+
+def found(exploration: Exploration, task: str = "") -> Finding | None:
+    """What the explorer found, as a Finding; of `task`, or of the one that the failure names."""
+    failure = exploration.failure
+    if failure is None:
+        if exploration.cut:
+            return Finding("the program ends when there is nothing to do", "it goes on and on")
+        return None
+    steps = [f"{step.who}: {step.told}" for step in failure.steps]
+    words = failure.wrong.split()
+    named = words[words.index("task") + 1] if "task" in words[:-1] else ""
+    return Finding(failure.sentence, failure.wrong, task or named, shortened(steps))
+
+
+def shortened(lines: Sequence[str]) -> tuple[str, ...]:
+    """The first and the last of many lines: five in all."""
+    if len(lines) <= TIMELINE:
+        return tuple(lines)
+    left = len(lines) - TIMELINE + 1
+    return (lines[0], f"… {left} more steps …", *lines[-TIMELINE + 2 :])
+
+
+def judge(
+    lab: Lab, text: str, seed: int = 0, only: Sequence[str] = (), *, real: bool = True
+) -> list[Result]:
+    """Put an answer's text to all checks, or those named in `only`; without `real` not to those
+    with real processes.
+
+    It is run anew for each. A check that needs one that failed waits, without points. Raises Wrong.
+    """
+    Answer(text, lab.asked)
+    results: dict[str, Result] = {}
+    for check in _wanted(lab, only):
+        if real or not check.real:
+            first = [name for name in check.needs if name in results and not results[name].passed]
+            results[check.name] = _waits(check, first) if first else _judged(lab, check, text, seed)
+    return [result for name, result in results.items() if not only or name in only]
+
+
+def _wanted(lab: Lab, only: Sequence[str]) -> list[Check]:
+    """The named checks, and those that they need."""
+    names = {*only}
+    for check in lab.checks:
+        names |= {*check.needs} if check.name in only else set()
+    return [check for check in lab.checks if not only or check.name in names]
+
+
+def _waits(check: Check, first: Sequence[str]) -> Result:
+    return Result(check.name, check.sentence, 0, check.points, check.hint, waits=tuple(first))
+
+
+def _judged(lab: Lab, check: Check, text: str, seed: int) -> Result:
+    rng = random.Random(f"{lab.number} {check.name} {seed}")
+    finding: Finding | None
+    try:
+        with limited(CHECK_S):
+            finding = check.judge(Answer(text, lab.asked), rng)
+    except TimeUp:
+        finding = Finding("the program ends", f"it had not ended after {CHECK_S:g} s")
+    except Exception as error:
+        finding = Finding("no exception", told(error))
+    except SystemExit:
+        finding = Finding("the program goes on", "it ended the whole process (SystemExit)")
+    points = 0 if finding else check.points
+    words = asdict(finding) if finding else {}
+    return Result(check.name, check.sentence, points, check.points, check.hint, **words)
+
+
+@contextlib.contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Raise TimeUp in the block after so many seconds, where the system has a timer (not Windows).
+
+    Again each second: an answer may have caught it.
+    """
+    usable = hasattr(signal, "setitimer")
+    if not usable or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def strike(*_: object) -> None:
+        raise TimeUp
+
+    before = signal.signal(signal.SIGALRM, strike)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
