@@ -128,8 +128,7 @@ are run one by one, from the beginning to the end. That is `--each`: {each}.
   alone, not in the middle of Python code.
 - Several lanes in a process, batches, rate limits, `after`, idle waiting, and a Redis that cannot
   be reached, or that loses what it had.
-- Differences between fakeredis and Redis. `WATCH` compares contents: a value that was changed and
-  changed back counts as unchanged. Pub/sub cannot be explored, nor can coroutines.
+- Differences between fakeredis and Redis. Pub/sub cannot be explored, nor can coroutines.
 - A program that takes more than `most_steps` steps (100) is cut off there, and told of.
 """
 FIGURES = (  # arguments, schedules, steps, moments, seconds

@@ -1,37 +1,31 @@
-"""A transaction instead of one command, and numbered receipts instead of a list."""
+"""Scripts instead of one command, and numbered receipts instead of a list."""
 
-from redis import WatchError
-
-
-def take(redis, worker):
-    with redis.pipeline() as pipe:
-        while True:
-            try:
-                pipe.watch("queue")
-                task = pipe.lindex("queue", 0)
-                if task is None:
-                    return None
-                receipt = f"{worker}/{pipe.incr('receipts')}"
-                pipe.multi()
-                pipe.lpop("queue")
-                pipe.hset("receipts-open", receipt, task)
-                pipe.execute()
-                return receipt, task
-            except WatchError:
-                continue
+TAKE = """
+local task = redis.call('LPOP', 'queue')
+if not task then return nil end
+local receipt = ARGV[1] .. '/' .. redis.call('INCR', 'receipts')
+redis.call('HSET', 'open', receipt, task)
+return {receipt, task}
+"""
+GIVE_BACK = """
+local task = redis.call('HGET', 'open', ARGV[1])
+if task then
+  redis.call('LPUSH', 'queue', task)
+  redis.call('HDEL', 'open', ARGV[1])
+end
+"""
 
 
 def work(redis, worker, run):
-    while taken := take(redis, worker):
+    take = redis.register_script(TAKE)
+    while taken := take(args=[worker]):
         receipt, task = taken
         run(task)
-        redis.hdel("receipts-open", receipt)
+        redis.hdel("open", receipt)
 
 
 def recover(redis, worker):
-    for receipt, task in redis.hgetall("receipts-open").items():
+    give_back = redis.register_script(GIVE_BACK)
+    for receipt in redis.hkeys("open"):
         if receipt.rpartition("/")[0] == worker:
-            with redis.pipeline(transaction=True) as pipe:
-                pipe.lpush("queue", task)
-                pipe.hdel("receipts-open", receipt)
-                pipe.execute()
+            give_back(args=[receipt])

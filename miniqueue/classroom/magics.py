@@ -34,14 +34,15 @@ USUAL = "from miniqueue import Context, Fail, Retry, task\n"  # what every cell 
 
 
 @magics_class
-class TaskMagics(Magics):  # type: ignore[misc]
+class TaskMagics(Magics):
     """The two kinds of cells."""
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
+        self._space: dict[str, Any] = shell.user_ns
         self._cells: dict[frozenset[str], str] = {}  # by the names of their task functions
 
-    @cell_magic  # type: ignore[untyped-decorator]
+    @cell_magic
     def tasks(self, line: str, cell: str) -> None:
         """Define task functions, and have the workers of the stack pick them up.
 
@@ -57,7 +58,7 @@ class TaskMagics(Magics):  # type: ignore[misc]
             print(f"note: workers do not know {', '.join(strange)}: define it in this cell")
         kept = {old: text for old, text in self._cells.items() if not old & names}
         self._cells = {**kept, names: cell}
-        self.shell.user_ns.update(_defined(module))
+        self._space.update(_defined(module))
         try:
             stack.define(MODULE, "\n\n".join([USUAL, *self._cells.values()]))
         except MiniQueueError as error:
@@ -65,7 +66,7 @@ class TaskMagics(Magics):  # type: ignore[misc]
         count = len(stack.workers)
         print(f"{count} worker{'' if count == 1 else 's'} can run: {', '.join(sorted(names))}")
 
-    @cell_magic  # type: ignore[untyped-decorator]
+    @cell_magic
     def answer(self, line: str, cell: str) -> None:
         """The answer to a lab: `%%answer 01`. check("01") judges the last one that was run."""
         __tracebackhide__ = True
@@ -74,13 +75,13 @@ class TaskMagics(Magics):  # type: ignore[misc]
         except MiniQueueError as error:
             raise UsageError(str(error)) from None
         ANSWERS[folder.name[:2]] = cell
-        self.shell.user_ns.update(_defined(_run(cell, f"answer_{folder.name[:2]}")))
+        self._space.update(_defined(_run(cell, f"answer_{folder.name[:2]}")))
 
     def _stack(self, name: str) -> Stack:
-        space = self.shell.user_ns
+        space = self._space
         if name:
-            if isinstance(space.get(name), Stack):
-                return space[name]  # type: ignore[no-any-return]
+            if isinstance(stack := space.get(name), Stack):
+                return stack
             raise UsageError(f"{name!r} is not a Stack of this notebook")
         running = {id(v): v for v in space.values() if isinstance(v, Stack) and v.running}
         if not running:

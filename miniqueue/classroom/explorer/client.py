@@ -103,19 +103,25 @@ class VirtualRedis(fakeredis.FakeRedis):  # type: ignore[misc, unused-ignore]
 class VirtualPipeline(Pipeline):  # type: ignore[misc]
     """A pipeline of a VirtualRedis."""
 
+    watching: bool
+
     def __init__(self, client: VirtualRedis, transaction: bool) -> None:
         super().__init__(client.connection_pool, client.response_callbacks, transaction, None)
         self._client = client
-        self._watched: tuple[tuple[tuple[Any, ...], str], ...] = ()
 
     def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
         """While it watches: at once."""
         if str(args[0]).upper() != "WATCH":
             return self._client.execute_command(*args, **options)
+        words = ("WATCH", self._who, "more" if self.watching else "new", *_sent(args)[1:])
         self.watching = True
-        before = self._client.step(args)
-        self._watched += ((tuple(map(str, args[1:])), before),)
+        self._client.actor.ask(Request("call", words, label=label(_sent(args))))
         return True
+
+    @property
+    def _who(self) -> str:
+        """Who watches: a connection of its own in Redis."""
+        return f"\0{self._client.actor.name}"
 
     def load_scripts(self) -> None:
         for script in self.scripts:
@@ -123,13 +129,13 @@ class VirtualPipeline(Pipeline):  # type: ignore[misc]
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:
         """Send it. Raises WatchError, and the first error of a command."""
-        stack, watched = self.command_stack, self._watched
+        stack, who = self.command_stack, self._who if self.watching else ""
         atomic = self.transaction or self.explicit_transaction
         self.load_scripts()
         self.reset()
         if not stack:
             return []
-        replies = self._atomically(stack, watched) if atomic else self._one_by_one(stack)
+        replies = self._atomically(stack, who) if atomic else self._one_by_one(stack)
         if raise_on_error:
             self.raise_first_error([args for args, _ in stack], replies)
         read = self._client.read
@@ -138,10 +144,10 @@ class VirtualPipeline(Pipeline):  # type: ignore[misc]
             for (args, options), reply in zip(stack, replies, strict=True)
         ]
 
-    def _atomically(self, stack: Sequence[Any], watched: Any) -> list[Any]:
+    def _atomically(self, stack: Sequence[Any], who: str) -> list[Any]:
         commands = tuple(_sent(args) for args, _ in stack)
         text = "MULTI " + "; ".join(label(words) for words in commands)
-        asked = Request("call", ("EXEC", watched, commands), label=text)
+        asked = Request("call", ("EXEC", who, commands), label=text)
         replies: list[Any] | None = self._client.actor.ask(asked)
         if replies is None:
             raise WatchError("Watched variable changed.")
@@ -165,7 +171,6 @@ class VirtualPipeline(Pipeline):  # type: ignore[misc]
         self.command_stack: list[Any] = []
         self.scripts: set[Any] = set()
         self.watching = self.explicit_transaction = False
-        self._watched = ()
 
 
 class VirtualClient(Client):

@@ -93,6 +93,4 @@ def failure_of(
 def _step(taken: Taken, in_recovery: bool) -> Step:
     who, request, reply, now_ms = taken
     replied = answer(reply.value) if request.kind == "call" else ""
-    if request.kind == "call" and request.words[0] == "WATCH":
-        replied = "'OK'"
     return Step(who, request.kind, request.label, replied, now_ms - START_MS, in_recovery)

@@ -23,7 +23,9 @@ from miniqueue.redis_client import AWAY
 
 __all__ = ["Answer", "Snapshot", "Store", "Words"]
 
-Words = tuple[Any, ...]  # a command; ("EXEC", watched, commands) for a transaction
+# A command; ("WATCH", who, "new" or "more", *keys); ("EXEC", who, commands), who or nobody watches.
+Words = tuple[Any, ...]
+WATCHES = "watches"  # the type of what is kept of a WATCH among the contents: its keys, if touched
 Frozen = tuple[bytes, str, Hashable, float | None]  # key, type, content, when it expires (s)
 Entry = tuple[str, ...]  # of a stream: field, value, field, value, ...
 
@@ -45,7 +47,11 @@ class Snapshot:
     @cached_property
     def data(self) -> Mapping[str, Any]:
         """Key -> str, list, dict (hash), set, or list of (member, score) pairs (sorted set)."""
-        return {key.decode(): _readable(kind, value) for key, kind, value, _ in self.content}
+        return {
+            key.decode(): _readable(kind, value)
+            for key, kind, value, _ in self.content
+            if kind != WATCHES
+        }
 
     def expiries(self) -> Iterable[int]:
         """When keys with a time to live end, in ms."""
@@ -141,24 +147,30 @@ class Store:
     def _run(self, state: int, now_ms: int, words: Words) -> _Moved:
         self.misses += 1
         self._restore(state, now_ms)
+        before = self._snapshots[state].content
+        watches = {frozen[0]: frozen[2] for frozen in before if frozen[1] == WATCHES}
         try:
-            value = self._carry_out(words)
+            value = self._carry_out(words, watches)
         except AWAY as error:
             value = error
         journal = self._drop_unread()
-        self._at = self._intern(self._freeze())
+        after = self._freeze()
+        if watches:
+            after = tuple(sorted([*after, *_touched(watches, {*before} ^ {*after})]))
+        self._at = self._intern(after)
         return _Moved(self.answer(value), self._at, journal)
 
-    def _carry_out(self, words: Words) -> Any:
+    def _carry_out(self, words: Words, watches: dict[bytes, Any]) -> Any:
         if words[0] == "WATCH":
-            return self._contents(words[1:])
+            who, kind, *keys = (_bytes(word) for word in words[1:])
+            old, touched = watches.get(who, ((), False)) if kind == b"more" else ((), False)
+            watches[who] = (tuple(sorted({*old, *keys})), touched)
+            return "OK"
         if words[0] == "TRY":  # a blocking command that does not block: inside MULTI it never does
             return self._transaction([words[1:]])[0]
         if words[0] == "EXEC":
-            watched, commands = words[1], words[2]
-            if any(self._contents(keys) != before for keys, before in watched):
-                return None
-            return self._transaction(commands)
+            _, touched = watches.pop(_bytes(words[1]), ((), False))
+            return None if touched else self._transaction(words[2])
         return self._plain.execute_command(*words)
 
     def _transaction(self, commands: Sequence[Words]) -> list[Any]:
@@ -167,10 +179,6 @@ class Store:
             pipe.execute_command(*words)
         replies: list[Any] = pipe.execute(raise_on_error=False)
         return replies
-
-    def _contents(self, keys: Sequence[Any]) -> str:
-        wanted = {key if isinstance(key, bytes) else str(key).encode() for key in keys}
-        return repr([frozen for frozen in self._freeze() if frozen[0] in wanted])
 
     def _drop_unread(self) -> tuple[Entry, ...]:
         told: list[Entry] = []
@@ -202,10 +210,23 @@ class Store:
         with self._server.lock:
             self._db.clear()
         for key, kind, value, expires in self._snapshots[state].content:
+            if kind == WATCHES:
+                continue
             item = self._item(_thawed(kind, value))
             item.expireat = expires
             self._db[key] = item
         self._at = state
+
+
+def _touched(watches: Mapping[bytes, Any], changed: Iterable[Frozen]) -> Iterable[Frozen]:
+    """The watches after a step that has changed these contents."""
+    keys = {frozen[0] for frozen in changed if frozen[1] != WATCHES}
+    for who, (watched, touched) in watches.items():
+        yield who, WATCHES, (watched, touched or not keys.isdisjoint(watched)), None
+
+
+def _bytes(word: Any) -> bytes:
+    return word if isinstance(word, bytes) else str(word).encode()
 
 
 def _frozen(value: Any) -> tuple[str, Hashable]:

@@ -140,6 +140,8 @@ class _Graph:
         self.steps = 0
         self.complete = False
         self.failure: Failure | None = None
+        if world.early is not None:
+            self.failure = failure_of(world.scenario.name, world.early, [], [], shortest=True)
         self._numbers = {root: 0}
         self._from: list[tuple[int, Move] | None] = [None]
         self._depths = [0]

@@ -80,6 +80,7 @@ class World:
         self._ends: dict[tuple[int, int, int], tuple[Violation | None, list[Taken]]] = {}
         self._deadlines: dict[int, tuple[int, ...]] = {}
         self._root: Node | None = None
+        self.early: Violation | None = None  # of a program that raises before its first step
         self._virtual = contextlib.ExitStack()
 
     def _process(self, name: str, program: Any) -> Process:
@@ -110,7 +111,11 @@ class World:
         self.clock.now_ms = START_MS
         self.scenario.setup(self.store.raw)
         state = self.store.now()
-        places = tuple(self._place(p.start(START_MS)) for p in self.processes)
+        starts = [process.start(START_MS) for process in self.processes]
+        for process, position in zip(self.processes, starts, strict=True):
+            if position.error and self.early is None:
+                self.early = raised(process.name, position.error)
+        places = tuple(map(self._place, starts))
         left = self.bounds.preemptions
         return Node(state, START_MS, 0, places, self.bounds.crashes, self.bounds.expiries, None,
                     left or 0)  # fmt: skip

@@ -60,7 +60,7 @@ class Real:
 
     def start(self, program: str, *words: str) -> Service:
         """A process that runs a program of the lab with this answer; it ends with this one."""
-        command = [sys.executable, "-m", MODULE, str(self._lab.folder), "--program", program]
+        command = [sys.executable, "-m", MODULE, "--program", program, str(self._lab.folder)]
         return self._launch(f"{program} {' '.join(words)}", [*command, str(self._answer), *words])
 
     def until(self, holds: Callable[[], bool], seconds: float) -> bool:
