@@ -10,6 +10,7 @@ as nbgrader does.
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import re
 import shutil
@@ -69,10 +70,25 @@ def check(number: str, *only: str, seed: int = 0) -> Report:
 
 
 def require(number: str, name: str) -> None:
-    """The points of one check, for nbgrader: raises AssertionError, with all that was found."""
-    report = check(number, name)
-    assert report, f"\n{report}"
-    print(report)
+    """One check, for nbgrader's gradebook: raises AssertionError, with what was found.
+
+    The answer is judged once for all of them.
+    """
+    __tracebackhide__ = True
+    folder = folder_of(number)
+    text = ANSWERS.get(folder.name[:2])
+    report = check(number) if text is None else _graded(folder, text)
+    for result in report.results:
+        if result.name == name and result.passed:
+            print(f"{name}: yes, {result.points} of {result.most}")
+            return
+    found = [line for result in report.results if result.name == name for line in result.lines()]
+    raise AssertionError("\n".join([f"{name}: no", *(found or [report.head])]))
+
+
+@functools.lru_cache(maxsize=8)
+def _graded(folder: Path, text: str) -> Report:
+    return grade(folder, text)
 
 
 def answer_in(path: Path, number: str) -> str:

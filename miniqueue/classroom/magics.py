@@ -50,7 +50,7 @@ class TaskMagics(Magics):
         """
         __tracebackhide__ = True
         stack = self._stack(line.strip())
-        module = _run(USUAL + cell, MODULE)
+        module = _run(cell, MODULE, USUAL)
         names = frozenset(_functions(module))
         if not names:
             raise UsageError("no task function in this cell: write @task above one")
@@ -92,13 +92,19 @@ class TaskMagics(Magics):
         return stack
 
 
-def _run(text: str, name: str) -> types.ModuleType:
+def _run(text: str, name: str, before: str = "") -> types.ModuleType:
     """Run a cell as the module that it becomes for workers."""
     __tracebackhide__ = True
     module, file = types.ModuleType(name), f"<%%{name}>"
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     sys.modules[name] = module
-    exec(compile(text, file, "exec"), vars(module))
+    exec(before, vars(module))
+    try:
+        code = compile(text, file, "exec")
+    except SyntaxError as error:
+        told = f"{error.msg}, line {error.lineno} of this cell: {(error.text or '').strip()}"
+        raise UsageError(told) from None
+    exec(code, vars(module))
     return module
 
 

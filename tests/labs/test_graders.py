@@ -74,7 +74,6 @@ def test_the_stub_gets_no_point(folder: Path) -> None:
 def test_a_wrong_answer_fails_exactly_the_check_that_it_names(path: Path) -> None:
     results = judge(lab(path.parents[1]), path.read_text(encoding="utf-8"))
     assert list(failed(results)) == [named_check(path)], failed(results)
-    assert sum(result.points for result in results) > 0
 
 
 @each_lab

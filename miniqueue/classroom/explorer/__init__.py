@@ -21,7 +21,7 @@ from miniqueue.classroom.explorer.scenario import (
     nothing_lost,
     of_worker,
 )
-from miniqueue.classroom.explorer.walk import Exploration, explore
+from miniqueue.classroom.explorer.walk import Exploration, explore, timely
 from miniqueue.errors import NotRepeatable
 
 __all__ = [
@@ -38,4 +38,5 @@ __all__ = [
     "nothing_lost",
     "of_worker",
     "ours",
+    "timely",
 ]

@@ -17,7 +17,7 @@ from miniqueue.classroom.explorer.scenario import Scenario
 from miniqueue.classroom.explorer.verdicts import Violation
 from miniqueue.classroom.explorer.world import Bounds, Move, Node, World
 
-__all__ = ["Exploration", "every_schedule", "explore"]
+__all__ = ["Exploration", "every_schedule", "explore", "timely"]
 
 Path = list[tuple[Node, Move]]
 
@@ -106,6 +106,25 @@ def explore(
         found.cut = tuple(sorted(world.cut))
     found.seconds = time.perf_counter() - began
     return found
+
+
+def timely(scenario: Scenario) -> Failure | None:
+    """The one schedule in which nobody is slow, crashes or stands still: what breaks in it.
+
+    Whoever can go on does, the first actor first; the clock moves when all wait for it.
+    """
+    with World(scenario, Bounds(crashes=0, expiries=10_000)) as world:
+        if world.root() and world.early is not None:
+            return failure_of(scenario.name, world.early, [], [], shortest=False)
+        node, path = world.root(), list[tuple[Node, Move]]()
+        while moves := world.moves(node):
+            move = next((m for m in moves if m.kind == "step"), moves[0])
+            path.append((node, move))
+            node, broken = world.after(node, move)
+            if broken is not None:
+                return replace(_told(world, path, None, broken), shortest=False)
+        broken, _ = world.finish(node)
+        return replace(_told(world, path, node, broken), shortest=False) if broken else None
 
 
 def every_schedule(

@@ -15,6 +15,7 @@ from miniqueue.classroom.grading.judge import found, judge
 from miniqueue.classroom.grading.lab import Answer, Check, Finding, Lab, Wrong
 from miniqueue.classroom.grading.real import Real
 from miniqueue.classroom.grading.report import Report, Result
+from miniqueue.classroom.grading.story import tell
 
 __all__ = [
     "Answer",
@@ -29,4 +30,5 @@ __all__ = [
     "grade",
     "judge",
     "lab_of",
+    "tell",
 ]

@@ -41,7 +41,7 @@ def grade(folder: Path, text: str, *, seed: int = 0, only: Sequence[str] = ()) -
             raise ConfigError(
                 f"lab {lab.number} has no check {name!r}: there are {', '.join(names)}"
             )
-    command = [sys.executable, "-m", MODULE, str(folder), "--seed", str(seed), *only]
+    command = [sys.executable, "-m", MODULE, "--seed", str(seed), str(folder), *only]
     try:
         done = subprocess.run(
             command, input=text, capture_output=True, text=True, timeout=GRADE_S, check=False

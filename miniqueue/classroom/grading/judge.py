@@ -9,11 +9,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from miniqueue.classroom.explorer import Exploration
+from miniqueue.classroom.explorer import Exploration, Failure
 from miniqueue.classroom.grading.lab import Answer, Check, Finding, Lab, told
 from miniqueue.classroom.grading.report import Result
 
-__all__ = ["found", "judge"]
+__all__ = ["finding", "found", "judge", "shortened"]
 
 CHECK_S = 8.0  # the longest that one check may take
 TIMELINE = 5  # lines
@@ -25,10 +25,14 @@ class TimeUp(BaseException):
 
 def found(exploration: Exploration, task: str = "") -> Finding | None:
     """What the explorer found, as a Finding; of `task`, or of the one that the failure names."""
-    failure = exploration.failure
+    if exploration.failure is None and exploration.cut:
+        return Finding("the program ends when there is nothing to do", "it goes on and on")
+    return finding(exploration.failure, task)
+
+
+def finding(failure: Failure | None, task: str = "") -> Finding | None:
+    """A failure as a Finding."""
     if failure is None:
-        if exploration.cut:
-            return Finding("the program ends when there is nothing to do", "it goes on and on")
         return None
     steps = [f"{step.who}: {step.told}" for step in failure.steps]
     words = failure.wrong.split()
