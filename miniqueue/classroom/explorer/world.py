@@ -80,7 +80,7 @@ class World:
         self._ends: dict[tuple[int, int, int], tuple[Violation | None, list[Taken]]] = {}
         self._deadlines: dict[int, tuple[int, ...]] = {}
         self._root: Node | None = None
-        self.early: Violation | None = None  # of a program that raises before its first step
+        self.early: Violation | None = None  # what is broken before the first step
         self._virtual = contextlib.ExitStack()
 
     def _process(self, name: str, program: Any) -> Process:
@@ -112,12 +112,15 @@ class World:
         self.scenario.setup(self.store.raw)
         state = self.store.now()
         starts = [process.start(START_MS) for process in self.processes]
+        told = tuple(record for position in starts for record in position.records)
+        log = self.verdicts.told(0, told, START_MS)
+        self.early = self.verdicts.after_step((state, START_MS, 0), (state, START_MS, log), told)
         for process, position in zip(self.processes, starts, strict=True):
-            if position.error and self.early is None:
+            if position.error:
                 self.early = raised(process.name, position.error)
         places = tuple(map(self._place, starts))
         left = self.bounds.preemptions
-        return Node(state, START_MS, 0, places, self.bounds.crashes, self.bounds.expiries, None,
+        return Node(state, START_MS, log, places, self.bounds.crashes, self.bounds.expiries, None,
                     left or 0)  # fmt: skip
 
     # -- moves -----------------------------------------------------------------------------------

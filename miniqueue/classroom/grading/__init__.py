@@ -12,14 +12,16 @@ tasks, not what is asked. Leaves out: where labs and answers are found (miniqueu
 
 from miniqueue.classroom.grading.grade import grade, lab_of
 from miniqueue.classroom.grading.judge import found, judge
-from miniqueue.classroom.grading.lab import Answer, Check, Finding, Lab, Wrong
+from miniqueue.classroom.grading.lab import Answer, Busy, Check, Conflict, Finding, Lab, Wrong
 from miniqueue.classroom.grading.real import Real
 from miniqueue.classroom.grading.report import Report, Result
 from miniqueue.classroom.grading.story import tell
 
 __all__ = [
     "Answer",
+    "Busy",
     "Check",
+    "Conflict",
     "Finding",
     "Lab",
     "Real",

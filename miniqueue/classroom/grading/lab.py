@@ -12,10 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Answer", "Check", "Finding", "Lab", "Wrong", "told"]
+__all__ = ["Answer", "Busy", "Check", "Conflict", "Finding", "Lab", "Wrong", "told"]
 
 ANSWER = "miniqueue_answer"  # the module that an answer becomes
 FILE = "<your cell>"
+
+
+class Busy(Exception):
+    """Somebody else is at it (lab 3)."""
+
+
+class Conflict(Exception):
+    """The same key, and other arguments (lab 3)."""
 
 
 class Wrong(Exception):

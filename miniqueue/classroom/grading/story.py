@@ -30,14 +30,14 @@ class _Calls:
 
     def __init__(self, answer: Answer, redis: Any) -> None:
         self.lines: list[str] = []
+        self.redis = redis
         self._answer = answer
-        self._redis = redis
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def call(*args: Any) -> Any:
             words = f"{name}({', '.join(map(_told, args))})"
             try:
-                given = getattr(self._answer, name)(self._redis, *args)
+                given = getattr(self._answer, name)(self.redis, *args)
             except Exception as error:
                 self.lines.append(f"{words} raises {type(error).__name__}: {error}")
                 raise
