@@ -42,8 +42,8 @@ class Real:
         self._answer = folder / "answer.py"
         self._answer.write_text(self._text, encoding="utf-8")
         port = free_port()
-        self._settings = replace(Settings(), redis_url=f"redis://127.0.0.1:{port}/0")
-        self.redis: Any = connect(self._settings).raw
+        self.settings = replace(Settings(), redis_url=f"redis://127.0.0.1:{port}/0")
+        self.redis: Any = connect(self.settings).raw
         self._launch("redis", redis_command(port, folder))
         if not self.until(self._answers, START_S):
             self.__exit__()
@@ -80,7 +80,7 @@ class Real:
 
     def _launch(self, name: str, command: list[str]) -> Service:
         log = Path(self._temporary.name) / f"{len(self._services)}.log"
-        environ = {**os.environ, **self._settings.environ()}
+        environ = {**os.environ, **self.settings.environ()}
         service = Service(name, command, log=log, environ=environ, grace_s=0.5)
         self._services.append(service)
         return service
