@@ -10,9 +10,9 @@ An answer is the text of one cell or file, which defines what the lab asks for. 
 tasks, not what is asked. Leaves out: where labs and answers are found (miniqueue.classroom.labs).
 """
 
-from miniqueue.classroom.grading.grade import grade, lab_of
-from miniqueue.classroom.grading.judge import found, judge
+from miniqueue.classroom.grading.judging import found, judge
 from miniqueue.classroom.grading.lab import Answer, Busy, Check, Conflict, Finding, Lab, Wrong
+from miniqueue.classroom.grading.process import grade, lab_of
 from miniqueue.classroom.grading.real import Real
 from miniqueue.classroom.grading.report import Report, Result
 from miniqueue.classroom.grading.story import tell

@@ -2,6 +2,6 @@
 
 import sys
 
-from miniqueue.classroom.grading.grade import main
+from miniqueue.classroom.grading.process import main
 
 sys.exit(main())

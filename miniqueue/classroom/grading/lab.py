@@ -54,7 +54,7 @@ class Answer:
         sys.modules[ANSWER] = self.module
         try:
             exec(compile(text, FILE, "exec"), vars(self.module))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise Wrong(f"your cell does not run: {told(error)}") from None
         for name in asked:
             if not callable(getattr(self.module, name, None)):

@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from miniqueue.classroom.explorer import Actor, Invariant, Scenario, View, timely
-from miniqueue.classroom.grading.judge import finding, shortened
+from miniqueue.classroom.grading.judging import finding, shortened
 from miniqueue.classroom.grading.lab import Answer, Finding
 
 __all__ = ["tell"]

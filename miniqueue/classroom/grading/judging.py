@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from miniqueue.classroom.explorer import Exploration, Failure
-from miniqueue.classroom.grading.lab import Answer, Check, Finding, Lab, told
+from miniqueue.classroom.grading.lab import Answer, Check, Finding, Lab, Wrong, told
 from miniqueue.classroom.grading.report import Result
 
 __all__ = ["finding", "found", "judge", "shortened"]
@@ -56,7 +56,11 @@ def judge(
 
     It is run anew for each. A check that needs one that failed waits, without points. Raises Wrong.
     """
-    Answer(text, lab.asked)
+    try:
+        with limited(CHECK_S):
+            Answer(text, lab.asked)
+    except TimeUp:
+        raise Wrong(f"your cell does not run: it had not ended after {CHECK_S:g} s") from None
     results: dict[str, Result] = {}
     for check in _wanted(lab, only):
         if real or not check.real:

@@ -8,15 +8,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.util
-import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from miniqueue.classroom.grading.judge import judge
+from miniqueue.classroom.grading.judging import judge
 from miniqueue.classroom.grading.lab import Answer, Lab, Wrong
 from miniqueue.classroom.grading.report import Report, Result
 from miniqueue.errors import ConfigError
@@ -83,9 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         answer = Answer(Path(file).read_text(encoding="utf-8"), lab.asked)
         lab.programs[args.program](answer, connect(Settings.from_env()).raw, *words)
         return 0
-    said = io.StringIO()
     problem, results = "", []
-    with contextlib.redirect_stdout(said):
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         try:
             results = judge(lab, sys.stdin.read(), args.seed, args.words)
         except Wrong as wrong:

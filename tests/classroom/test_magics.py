@@ -1,0 +1,164 @@
+"""%%tasks cells reach running workers, %%answer cells the grader; wrong ones say what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+
+from miniqueue import load_ipython_extension
+from miniqueue.classroom import Stack, labs, shows
+from miniqueue.settings import Settings
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(40)]
+SINGLE = "@task\ndef single(x):\n    return x\n"
+DOUBLE = "@task\ndef double(x):\n    return 2 * x\n"
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with Stack(workers=2, settings=Settings(redis_url="")) as stack:
+        yield stack
+
+
+@pytest.fixture
+def shell() -> Iterator[InteractiveShell]:
+    shell = InteractiveShell.instance()
+    load_ipython_extension(shell)
+    yield shell
+    InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def notebook(shell: InteractiveShell, stack: Stack) -> InteractiveShell:
+    """A shell in which a stack runs."""
+    shell.user_ns["stack"] = stack
+    return shell
+
+
+def tasks(shell: InteractiveShell, cell: str, line: str = "") -> None:
+    shell.run_cell_magic("tasks", line, cell)
+
+
+def ran(stack: Stack, name: str, *args: Any) -> Any:
+    return stack.queue.enqueue(name, *args).wait(timeout_s=20)
+
+
+def test_running_workers_pick_up_what_a_cell_defines(
+    notebook: InteractiveShell, stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tasks(notebook, DOUBLE)
+    assert capsys.readouterr().out == "2 workers can run: double\n"
+    assert ran(stack, "double", 4) == 8
+    assert notebook.user_ns["double"](4) == 8  # a plain function in the notebook
+    assert len(stack.workers) == 2
+
+
+def test_a_cell_that_is_run_again_replaces_what_it_defined(
+    notebook: InteractiveShell, stack: Stack
+) -> None:
+    tasks(notebook, SINGLE)
+    tasks(notebook, DOUBLE)
+    tasks(notebook, DOUBLE.replace("2 * x", "22 * x"))
+    assert ran(stack, "double", 4) == 88
+    assert ran(stack, "single", 4) == 4  # of another cell
+
+
+def test_what_runs_is_finished_by_the_worker_that_runs_it(
+    notebook: InteractiveShell, stack: Stack
+) -> None:
+    tasks(notebook, "import time\n\n@task\ndef slow():\n    time.sleep(1)\n    return 1\n")
+    handles = [stack.queue.enqueue("slow") for _ in range(2)]
+    while any(handle.state != "running" for handle in handles):
+        pass
+    tasks(notebook, SINGLE)
+    assert [handle.wait(timeout_s=20) for handle in handles] == [1, 1]
+    assert [handle.get().attempt for handle in handles] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("cell", "error", "told"),
+    [
+        ("@task\ndef double(:\n", UsageError, "invalid syntax, line 2 of this cell: def double"),
+        ("import no_such_module\n" + DOUBLE, ModuleNotFoundError, "no_such_module"),
+        ("x = 1\n", UsageError, "no task function in this cell: write @task above one"),
+    ],
+)
+def test_an_error_in_the_cell_is_shown_and_workers_keep_what_they_have(
+    notebook: InteractiveShell, stack: Stack, cell: str, error: type[Exception], told: str
+) -> None:
+    tasks(notebook, SINGLE)
+    before = [worker.name for worker in stack.workers]
+    with pytest.raises(error, match=told):
+        tasks(notebook, cell)
+    assert [worker.name for worker in stack.workers] == before
+    assert ran(stack, "single", 5) == 5
+
+
+def test_a_module_that_workers_cannot_import_changes_nothing(
+    notebook: InteractiveShell, stack: Stack
+) -> None:
+    tasks(notebook, SINGLE)
+    before = [worker.name for worker in stack.workers]
+    only_here = "import os\nassert not os.environ.get('MINIQUEUE_REDIS_URL')\n" + DOUBLE
+    with pytest.raises(UsageError, match="ended while it started"):
+        tasks(notebook, only_here)
+    assert [worker.name for worker in stack.workers] == before
+    assert ran(stack, "single", 6) == 6
+
+
+def test_names_that_workers_do_not_know_are_told(
+    notebook: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tasks(notebook, "@task\ndef priced(x):\n    return x * PRICE\n")
+    assert "note: workers do not know PRICE: define it in this cell" in capsys.readouterr().out
+
+
+def test_the_stack_must_be_clear(shell: InteractiveShell, stack: Stack) -> None:
+    with pytest.raises(UsageError, match="no stack is running"):
+        tasks(shell, DOUBLE)
+    with pytest.raises(UsageError, match="'mine' is not a Stack of this notebook"):
+        tasks(shell, DOUBLE, "mine")
+    with Stack(workers=0, settings=Settings(redis_url=stack.settings.redis_url)) as other:
+        shell.user_ns.update(stack=stack, other=other, same=stack)
+        with pytest.raises(UsageError, match="several stacks are running: say which one"):
+            tasks(shell, DOUBLE)
+        tasks(shell, DOUBLE, "stack")
+    assert ran(stack, "double", 1) == 2
+
+
+def test_an_answer_is_kept_for_the_grader_and_may_be_tried_out(shell: InteractiveShell) -> None:
+    shell.run_cell_magic("answer", "01", "def work(redis, worker, run):\n    return 7\n")
+    assert labs.ANSWERS["01"].startswith("def work")
+    assert shell.user_ns["work"](None, None, None) == 7
+    with pytest.raises(UsageError, match="there is no lab 99: there are 01"):
+        shell.run_cell_magic("answer", "99", "x = 1")
+
+
+def test_things_show_themselves(notebook: InteractiveShell, stack: Stack) -> None:
+    shows.install()
+    handle = stack.queue.enqueue("add", 2, 3)
+    handle.wait(timeout_s=20)
+
+    def shown(thing: Any) -> dict[str, Any]:
+        data, _ = notebook.display_formatter.format(thing)  # type: ignore[union-attr]
+        return data
+
+    for thing in (handle, handle.get(), [handle], stack.inspector.tasks("succeeded").tasks):
+        assert "add(2, 3)" in shown(thing)["text/html"]
+        assert "succeeded" in shown(thing)["text/plain"]
+    assert "<th" in shown(stack.inspector.workers())["text/html"]
+    assert "waiting" in shown(stack.queue)["text/plain"]
+    timeline = shown(stack.inspector.timeline(handle.id))["text/plain"].split("\n")
+    assert [line.split()[1] for line in timeline[1:]] == ["enqueue", "claim", "complete"]
+    assert shown([1, "<b>"])["text/plain"] == "[1, '<b>']"
+    assert "text/html" not in shown([1, "<b>"])
+
+
+def test_a_table_escapes_and_has_an_end() -> None:
+    table = shows.Table(("a",), [("<b>",)] * 60)
+    assert "&lt;b&gt;" in table._repr_html_()
+    assert repr(table).endswith("and 10 more")
