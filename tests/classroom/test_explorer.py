@@ -13,6 +13,7 @@ from typing import Any
 
 import fakeredis
 import pytest
+from redis import WatchError
 
 from miniqueue.classroom.explorer import (
     Actor,
@@ -24,6 +25,7 @@ from miniqueue.classroom.explorer import (
     explore,
     naive,
     of_worker,
+    timely,
 )
 from miniqueue.classroom.explorer.__main__ import main
 from miniqueue.classroom.explorer.clock import START_MS
@@ -117,6 +119,54 @@ def test_a_lost_update_is_found_and_watch_prevents_it(worker: Any, steps: int) -
     assert len(failure.steps if failure else ()) == steps
 
 
+def taken(redis: Any, run: Run) -> None:
+    """Takes the first task in a transaction that watches the queue, and runs what it had seen."""
+    with redis.pipeline() as pipe:
+        while True:
+            with contextlib.suppress(WatchError):
+                pipe.watch("queue")
+                if (task := pipe.lindex("queue", 0)) is None:
+                    return
+                pipe.multi()
+                pipe.lpop("queue")
+                pipe.execute()
+                run(task)
+
+
+def gives_back(actor: Actor) -> None:
+    """Takes a task and puts it back, so that the queue looks as it did."""
+    if task := actor.redis.lpop("queue"):
+        actor.redis.lpush("queue", task)
+
+
+def test_watch_sees_a_value_that_was_changed_and_changed_back() -> None:
+    once = Invariant(
+        "once", "a task starts once", lambda view: "twice" if view.count("start", "a") > 1 else None
+    )
+    scenario = of_worker(taken, workers=1, invariants=[once])
+    actors = {**scenario.actors, "other": gives_back}
+    found = explore(replace(scenario, actors=actors, recover=None), crashes=0, expiries=0)
+    assert found.failure is None
+    assert found.complete
+
+
+def test_a_watch_that_was_given_up_does_not_stop_the_next_transaction() -> None:
+    def worker(redis: Any, run: Run) -> None:
+        with redis.pipeline() as pipe:
+            pipe.watch("queue")
+        redis.set("queue-was-seen", 1)
+        redis.lpush("queue", "c")
+        with redis.pipeline() as pipe:
+            pipe.watch("other")
+            pipe.multi()
+            pipe.set("other", 1)
+            pipe.execute()
+        run("a")
+        run("b")
+
+    assert explore(of_worker(worker, workers=1), crashes=0, expiries=0).failure is None
+
+
 def test_a_pipeline_without_multi_may_be_cut_by_a_crash() -> None:
     def half(view: View) -> str | None:
         return "a is there and b is not" if ("a" in view.data) != ("b" in view.data) else None
@@ -189,6 +239,47 @@ def test_a_program_that_raises_is_a_failure_with_its_last_line() -> None:
     assert failure.invariant == "no-exception"
     assert failure.wrong.startswith("w1 raised redis.exceptions.ResponseError: value is not an int")
     assert len(failure) == 2
+
+
+def test_what_is_wrong_before_the_first_step_is_a_failure_too() -> None:
+    def raises(redis: Any, run: Run) -> None:
+        raise RuntimeError("not even one")
+
+    def tells(actor: Actor) -> None:
+        actor.record("wrong")
+
+    failure = explore(of_worker(raises)).failure
+    assert failure is not None
+    assert (failure.invariant, len(failure)) == ("no-exception", 0)
+    assert "RuntimeError: not even one" in failure.wrong
+    rule = Invariant("right", "all is right", lambda v: "it is not" if v.count("wrong") else None)
+    scenario = Scenario("tells", lambda redis: None, {"w1": tells}, [rule])
+    for found in (explore(scenario).failure, timely(scenario)):
+        assert found is not None
+        assert found.invariant == "right"
+
+
+def test_timely_lets_nobody_be_slow() -> None:
+    """Each sleeps its own time and sees the clock stand exactly there."""
+
+    def sleeper(actor: Actor) -> None:
+        nap_s = int(actor.name[1:])
+        for number in (1, 2, 3):
+            actor.sleep(nap_s)
+            late_ms = actor.now_ms - START_MS - 1000 * nap_s * number
+            actor.redis.rpush("woke", f"{actor.name} {late_ms}")
+
+    def late(view: View) -> str | None:
+        return next((w for w in view.data.get("woke", ()) if not w.endswith(" 0")), None)
+
+    rule = Invariant("timely", "all wake up in time", late)
+    scenario = Scenario("sleepers", lambda redis: None, {"w2": sleeper, "w5": sleeper}, [rule])
+    assert timely(scenario) is None
+    assert explore(scenario, expiries=4).failure is not None  # there somebody may be slow
+    all_there = Invariant("all", "", lambda v: f"{len(v.data['woke'])}", at_end=True)
+    ended = timely(replace(scenario, invariants=[all_there]))
+    assert ended is not None
+    assert ended.wrong == "6"
 
 
 def test_a_program_that_never_ends_is_cut_off_and_told_of() -> None:

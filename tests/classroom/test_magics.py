@@ -40,7 +40,11 @@ def notebook(shell: InteractiveShell, stack: Stack) -> InteractiveShell:
 
 
 def tasks(shell: InteractiveShell, cell: str, line: str = "") -> None:
-    shell.run_cell_magic("tasks", line, cell)
+    magic(shell, "tasks", line, cell)
+
+
+def magic(shell: Any, *words: str) -> None:
+    shell.run_cell_magic(*words)
 
 
 def ran(stack: Stack, name: str, *args: Any) -> Any:
@@ -131,11 +135,11 @@ def test_the_stack_must_be_clear(shell: InteractiveShell, stack: Stack) -> None:
 
 
 def test_an_answer_is_kept_for_the_grader_and_may_be_tried_out(shell: InteractiveShell) -> None:
-    shell.run_cell_magic("answer", "01", "def work(redis, worker, run):\n    return 7\n")
+    magic(shell, "answer", "01", "def work(redis, worker, run):\n    return 7\n")
     assert labs.ANSWERS["01"].startswith("def work")
     assert shell.user_ns["work"](None, None, None) == 7
     with pytest.raises(UsageError, match="there is no lab 99: there are 01"):
-        shell.run_cell_magic("answer", "99", "x = 1")
+        magic(shell, "answer", "99", "x = 1")
 
 
 def test_things_show_themselves(notebook: InteractiveShell, stack: Stack) -> None:
@@ -143,9 +147,8 @@ def test_things_show_themselves(notebook: InteractiveShell, stack: Stack) -> Non
     handle = stack.queue.enqueue("add", 2, 3)
     handle.wait(timeout_s=20)
 
-    def shown(thing: Any) -> dict[str, Any]:
-        data, _ = notebook.display_formatter.format(thing)  # type: ignore[union-attr]
-        return data
+    def shown(thing: Any) -> Any:
+        return notebook.display_formatter.format(thing)[0]  # type: ignore[union-attr]
 
     for thing in (handle, handle.get(), [handle], stack.inspector.tasks("succeeded").tasks):
         assert "add(2, 3)" in shown(thing)["text/html"]

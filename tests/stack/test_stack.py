@@ -125,6 +125,17 @@ def test_dead_workers_are_replaced(stack: Stack) -> None:
     assert new.running
 
 
+def test_code_of_ones_own_runs_beside_the_others(stack: Stack) -> None:
+    code = "import os, sys, time\n"
+    code += "print(os.environ['MINIQUEUE_REDIS_URL'], *sys.argv[1:], flush=True)\n"
+    service = stack.run("mine", code + "time.sleep(60)", "a", "b")
+    while not (printed := service.tail()):
+        service.check()
+    assert printed == f"{stack.settings.redis_url} a b"
+    service.kill()
+    assert service.exit_code == 128 + 9
+
+
 def test_what_cannot_be_done_is_said(stack: Stack) -> None:
     with pytest.raises(StackError, match="there is no worker 9"):
         stack.kill_worker(9)
