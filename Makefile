@@ -1,6 +1,7 @@
 # Everything runs in .venv, which the first target that needs it makes: with uv if it is here, else
 # with venv and pip. Nothing is installed outside this folder.
 PYTHON ?= python3
+EXTRAS ?= dev
 BIN := .venv/bin
 READY := .venv/.ready
 # Notebooks are run from top to bottom and every output compared, in their small size.
@@ -22,9 +23,9 @@ $(READY): pyproject.toml
 	@echo "setting up .venv (once) ..."
 	@if command -v uv >/dev/null 2>&1; then \
 	  uv venv --quiet --allow-existing --python $(PYTHON) .venv && \
-	  uv pip install --quiet --python $(BIN)/python -e '.[dev]'; \
+	  uv pip install --quiet --python $(BIN)/python -e '.[$(EXTRAS)]'; \
 	else \
-	  $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet -e '.[dev]'; \
+	  $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet -e '.[$(EXTRAS)]'; \
 	fi
 	@touch $(READY)
 

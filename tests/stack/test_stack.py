@@ -127,7 +127,7 @@ def test_dead_workers_are_replaced(stack: Stack) -> None:
 
 def test_code_of_ones_own_runs_beside_the_others(stack: Stack) -> None:
     code = "import os, sys, time\n"
-    code += "print(os.environ['MINIQUEUE_REDIS_URL'], *sys.argv[1:], flush=True)\n"
+    code += "print(' '.join([os.environ['MINIQUEUE_REDIS_URL'], *sys.argv[1:]]), flush=True)\n"
     service = stack.run("mine", code + "time.sleep(60)", "a", "b")
     while not (printed := service.tail()):
         service.check()
