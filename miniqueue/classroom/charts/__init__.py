@@ -1,15 +1,28 @@
 """Charts: the pictures of the course, in one quiet style.
 
 `system()` draws the machine, `states()` tasks by state, `swim_lanes()` who did what when,
-`progress()` tasks done over time, `throughput()` rates against workers with the fitted laws. Each
-gives a Chart, which a notebook shows and `savefig` writes. A learner's guess is drawn dashed and
-compared in the legend. Colours are Okabe and Ito's; hatches, markers and line styles say the same
-without them. The background is solid, so a picture reads in a light and in a dark JupyterLab.
+`progress()` tasks done over time, `throughput()` rates against workers with the fitted laws,
+`latency_cdf()` how long people wait, `counts()` how many got what, `vanishing()` where a task is
+gone. Each gives a Chart, which a notebook shows and `savefig` writes. A learner's guess is drawn
+dashed and compared in the legend. Colours are Okabe and Ito's; hatches, markers and line styles
+say the same without them. The background is solid, so a picture reads in a light and in a dark
+JupyterLab.
 """
 
 from miniqueue.classroom.charts.scaling import throughput
 from miniqueue.classroom.charts.style import Chart
 from miniqueue.classroom.charts.system import system
 from miniqueue.classroom.charts.tasks import progress, states, swim_lanes
+from miniqueue.classroom.charts.waits import counts, latency_cdf, vanishing
 
-__all__ = ["Chart", "progress", "states", "swim_lanes", "system", "throughput"]
+__all__ = [
+    "Chart",
+    "counts",
+    "latency_cdf",
+    "progress",
+    "states",
+    "swim_lanes",
+    "system",
+    "throughput",
+    "vanishing",
+]
