@@ -115,7 +115,8 @@ def names(node: ast.stmt) -> list[str]:
     if isinstance(node, (ast.Import, ast.ImportFrom)):
         return [alias.asname or alias.name for alias in node.names]
     if isinstance(node, ast.Assign):
-        return [getattr(target, "id", "") for target in node.targets]
+        each = (part for target in node.targets for part in getattr(target, "elts", [target]))
+        return [getattr(part, "id", "") for part in each]
     if isinstance(node, ast.AnnAssign):
         return [getattr(node.target, "id", "")]
     return [getattr(node, "name", "")]
