@@ -36,8 +36,9 @@ test: $(READY)   ## all tests, the notebooks too
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadscope
 	@MINIQUEUE_CI=1 $(BIN)/python -m pytest $(NBVAL) notebooks
 
-lab: $(READY)    ## open JupyterLab on the notebooks
-	@$(BIN)/jupyter lab $(ROOT) notebooks/00-start-the-system.ipynb
+lab: $(READY)    ## open JupyterLab: the first notebook, beside it the list of all
+	@$(BIN)/jupyter lab workspaces import notebooks/course.jupyterlab-workspace
+	@$(BIN)/jupyter lab $(ROOT) --LabApp.default_url=/lab/workspaces/course
 
 notebooks: $(READY)  ## run all notebooks from top to bottom and store their outputs
 	@$(BIN)/python -m miniqueue.classroom.renew notebooks/*.ipynb

@@ -183,6 +183,13 @@ def performance() -> str:
     return f"{notice}\n{filled((DOCS / 'parts' / 'performance.template').read_text())}"
 
 
+def teaching() -> str:
+    """How to teach with it, and what each wrong answer to a lab fails."""
+    page: str = runpy.run_path(str(DOCS / "teaching_page.py"))["teaching_page"]()
+    notice = NOTICE.format(source="docs/parts/teaching.template, docs/parts/votes.md and labs/")
+    return f"{notice}\n{page}"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "protocol.md": protocol,
     "settings.md": settings,
@@ -190,6 +197,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "command-line.md": command_line,
     "explorer.md": explorer,
     "performance.md": performance,
+    "teaching.md": teaching,
 }
 
 if __name__ == "__main__":

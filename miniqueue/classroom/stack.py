@@ -105,6 +105,13 @@ class Stack:
         count = sum(worker.running for worker in self.workers)
         return f"<Stack: Redis, API and {count} worker{'' if count == 1 else 's'}>"
 
+    def _repr_html_(self) -> str:
+        """In a notebook: the same, and where to look at the API."""
+        text = repr(self).strip("<>")
+        if not self.running:
+            return text
+        return f"{text} · <a href='{self.url}/docs' target='_blank'>{self.url}/docs</a>"
+
     @property
     def running(self) -> bool:
         """Whether it has not been stopped."""

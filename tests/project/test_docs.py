@@ -43,7 +43,8 @@ def generate() -> ModuleType:
 
 
 @pytest.mark.parametrize(
-    "name", ["protocol.md", "settings.md", "http.md", "command-line.md", "performance.md"]
+    "name",
+    ["protocol.md", "settings.md", "http.md", "command-line.md", "performance.md", "teaching.md"],
 )
 def test_generated_pages_are_up_to_date(generate: ModuleType, name: str) -> None:
     assert generate.PAGES[name]() == read(name), "run `make docs`"
