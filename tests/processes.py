@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -29,3 +30,16 @@ def gone(processes: Sequence[psutil.Process], seconds: float) -> bool:
     """Whether all of them end within that time."""
     _, alive = psutil.wait_procs(processes, timeout=seconds)
     return not alive
+
+
+def marked(value: str) -> list[psutil.Process]:
+    """The processes that inherited the mark, without this one."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            own = process.environ().get("TMPDIR") == value or process.cwd().startswith(value)
+            if own and process.pid != os.getpid():
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found

@@ -122,6 +122,8 @@ def _normalise(notebook: NotebookNode) -> None:
         cell.metadata = NB.from_dict({"tags": tags} if tags else {})
         for output in cell.get("outputs", []):
             output.pop("transient", None)
+            if "127.0.0.1" in output.get("data", {}).get("text/html", ""):
+                del output["data"]["text/html"]  # an address that nobody listens at any more
 
 
 def _last_figure(notebook: NotebookNode) -> bytes | None:

@@ -1,8 +1,9 @@
-"""No process outlives a notebook, and the stop button ends a cell and nothing else.
+"""No process outlives a kernel, and the stop button ends a cell and nothing else.
 
 Real kernels, real stacks. Each kernel gets a folder for temporary files that no other has. Whatever
 it starts inherits the variable, or works inside that folder (Redis, which overwrites its
-environment with its title), and is found so, whatever session or parent it ends up with.
+environment with its title), and is found so, whatever session or parent it ends up with. That no
+process outlives a notebook is looked at where nbval runs them (notebooks/conftest.py).
 """
 
 from __future__ import annotations
@@ -15,12 +16,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import nbformat
-import psutil
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
-from nbclient import NotebookClient
+
+from tests.processes import marked
 
 pytestmark = [
     pytest.mark.slow,
@@ -34,7 +34,6 @@ from miniqueue.classroom import Stack
 stack = Stack(workers=2, settings=Settings(redis_url=""))
 """
 SERVICES = 4  # Redis, API, two workers; each has a supervisor
-NB: Any = nbformat
 
 
 @pytest.fixture
@@ -64,19 +63,6 @@ def client(kernel: KernelManager) -> Iterator[BlockingKernelClient]:
     client.stop_channels()
 
 
-def marked(value: str) -> list[psutil.Process]:
-    """The processes that inherited the mark, without this one."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            own = process.environ().get("TMPDIR") == value or process.cwd().startswith(value)
-            if own and process.pid != os.getpid():
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return found
-
-
 def wait_for(predicate: Callable[[], bool], seconds: float) -> bool:
     end = time.monotonic() + seconds
     while not predicate():
@@ -96,14 +82,6 @@ def run(client: BlockingKernelClient, code: str) -> str:
     reply = client.execute_interactive(code, timeout=40, output_hook=keep, store_history=False)
     assert reply["content"]["status"] == "ok", reply["content"].get("traceback")
     return "".join(printed)
-
-
-@pytest.mark.parametrize("name", ["00-start-the-system"])
-def test_a_notebook_leaves_no_process(mark: str, name: str) -> None:
-    notebook = NB.read(FOLDER / f"{name}.ipynb", as_version=4)
-    resources = {"metadata": {"path": str(FOLDER)}}
-    NotebookClient(notebook, timeout=60, kernel_name="python3", resources=resources).execute()
-    assert wait_for(lambda: not marked(mark), 5), [p.cmdline() for p in marked(mark)]
 
 
 def test_the_stop_button_ends_the_cell_and_not_the_stack(

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     p
     for p in sorted([*ROOT.glob("*.md"), *ROOT.glob("[!.]*/**/*.md")])
-    if not {".venv", "out", "node_modules"} & set(p.relative_to(ROOT).parts)
+    if not {".venv", "out", "node_modules", ".ipynb_checkpoints"} & set(p.relative_to(ROOT).parts)
 ]
 IDS = [str(p.relative_to(ROOT)) for p in PAGES]
 
