@@ -247,6 +247,8 @@ class Lane:
     def _idle(self, wait_s: float) -> None:
         if not self._client.run(self._protocol.wake(wait_s)):
             self._client.run_many([self._protocol.promote(), self._protocol.reclaim()])
+        elif self.shared.stopping.is_set():
+            self._client.run(self._protocol.pass_on())
 
     def _reports(self, results: list[Ended]) -> list[Call[Any]]:
         completions = [r for r in results if isinstance(r, Completion)]

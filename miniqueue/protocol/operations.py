@@ -250,6 +250,10 @@ class Protocol:
         """Block until a hint comes that there may be work, at most `timeout_s`."""
         return Call("BLPOP", (self.keys.wake,), (timeout_s,), same)
 
+    def pass_on(self) -> Call[Any]:
+        """Give back a hint that came to a worker which claims nothing more."""
+        return Call("RPUSH", (self.keys.wake,), (1,), same)
+
     # -- maintenance, by every worker ------------------------------------------------------------
 
     def promote(self) -> Call[int]:

@@ -50,6 +50,15 @@ def test_a_worker_says_what_it_does(queue: Queue, registry: Registry, worker: Wo
     assert (Inspector(queue).workers()[0].doing, Inspector(queue).workers()[0].done) == ([], 1)
 
 
+def test_a_worker_that_stops_hands_on_the_hint_that_came_to_it(
+    queue: Queue, registry: Registry
+) -> None:
+    wake = queue.protocol.keys.wake
+    with running(Worker(queue, registry), queue):
+        wait_for(lambda: queue.client.raw.info("clients")["blocked_clients"])
+    assert queue.client.raw.lrange(wake, 0, -1) == ["1"]
+
+
 def test_a_worker_that_stopped_is_no_longer_listed(queue: Queue, registry: Registry) -> None:
     inspector = Inspector(queue)
     with running(Worker(queue, registry), queue):
