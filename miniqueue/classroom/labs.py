@@ -31,6 +31,7 @@ __all__ = [
     "released",
     "require",
     "start",
+    "titles",
 ]
 
 ANSWERS: dict[str, str] = {}  # what %%answer cells of this notebook have said, by number
