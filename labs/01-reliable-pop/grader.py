@@ -11,6 +11,7 @@ from miniqueue.classroom.grading import Answer, Finding, Lab, Real, found
 
 lab = Lab(__file__, "Reliable pop", ("work", "recover"))
 FOREVER_S = 1e6
+FOUND_DEAD = "the grader: found dead"
 
 
 def names(rng: random.Random, count: int) -> list[str]:
@@ -49,10 +50,20 @@ def stuck(answer: Answer) -> Any:
 
     def program(actor: Actor) -> None:
         def run(task: str) -> None:
-            actor.record("stuck", task)
+            actor.redis.rpush(FOUND_DEAD, actor.name)
             actor.sleep(FOREVER_S)
 
         answer.work(actor.redis, actor.name, run)
+
+    return program
+
+
+def called(answer: Answer) -> Any:
+    """Whoever calls recover() when a worker was found dead, and not before."""
+
+    def program(actor: Actor) -> None:
+        _, name = actor.redis.blpop(FOUND_DEAD)
+        answer.recover(actor.redis, name)
 
     return program
 
@@ -182,7 +193,7 @@ def neighbours(answer: Answer, rng: random.Random) -> Finding | None:
     actors = {
         "w1": stuck(answer),
         "w2": program,
-        "medic": lambda actor: answer.recover(actor.redis, "w1"),
+        "medic": called(answer),
     }
     place = scenario(answer, tasks, actors=actors, invariants=[rule], recover=None)
     return found(explore(place, crashes=0, expiries=0))
@@ -197,7 +208,7 @@ def mend(answer: Answer, rng: random.Random) -> Finding | None:
     tasks = names(rng, 2)
     actors = {
         "w1": stuck(answer),
-        "medic": lambda actor: answer.recover(actor.redis, "w1"),
+        "medic": called(answer),
     }
     return found(explore(scenario(answer, tasks, actors=actors), expiries=0))
 

@@ -221,7 +221,7 @@ does not see it"
     "atomic", 3, "claims and reclaims of several workers, and a crash anywhere: nothing lost, "
     "nothing queued twice",
     hint="between looking and moving somebody else looks too, or you die: do both at once.",
-    needs=("claim", "expire"),
+    needs=("claim", "expire", "attempts", "fence"),
 )  # fmt: skip
 def atomic(answer: Answer, rng: random.Random) -> Finding | None:
     tasks = names(rng, 1)
@@ -248,7 +248,42 @@ def atomic(answer: Answer, rng: random.Random) -> Finding | None:
     rules = [Invariant("once", "a task is in the queue once", twice), nothing_lost(tasks)]
     actors = {"w1": holder, "medic1": medic, "medic2": medic}
     place = scenario(answer, tasks, actors=actors, invariants=rules, recover=later)
-    return found(explore(place, expiries=1))
+    return found(explore(place, expiries=1)) or overtaken(answer, tasks[0])
+
+
+def overtaken(answer: Answer, name: str) -> Finding | None:
+    """A worker that is slow in the middle of finish() or renew(), while another one takes over."""
+
+    def slow(ending: str) -> Any:
+        def program(actor: Actor) -> None:
+            task, attempt = pair(answer.claim(actor.redis, "slow", LEASE_S))
+            words = (LEASE_S,) if ending == "renew" else ()
+            if task and getattr(answer, ending)(actor.redis, task, attempt, *words):
+                actor.record("granted", ending)
+
+        return program
+
+    def other(actor: Actor) -> None:
+        actor.sleep(LEASE_S + 1)
+        answer.reclaim(actor.redis)
+        if answer.claim(actor.redis, "other", LEASE_S) is not None:
+            actor.record("has it")
+
+    def stale(view: View) -> str | None:
+        granted = [words[1] for words in view.new if words[0] == "granted"]
+        if granted and view.log_before.get(("has it",)):
+            return (
+                f"another worker has task {name}, and {granted[0]}() of the old attempt gave True"
+            )
+        return None
+
+    rule = Invariant("fence", "who was overtaken can neither renew nor finish", stale)
+    for ending in ("finish", "renew"):
+        actors = {"slow": slow(ending), "other": other}
+        place = scenario(answer, [name], actors=actors, invariants=[rule])
+        if broken := found(explore(place, crashes=0, expiries=1), name):
+            return broken
+    return None
 
 
 # -- real processes --------------------------------------------------------------------------------

@@ -493,6 +493,19 @@ def test_the_lock_of_redis_py_works() -> None:
     assert explore(scenario, crashes=0, expiries=1).failure is not None
 
 
+def test_a_script_object_that_is_kept_between_explorations_is_loaded_again() -> None:
+    kept: list[Any] = []
+
+    def program(actor: Actor) -> None:
+        if not kept:
+            kept.append(actor.redis.register_script("return redis.call('INCR', 'n')"))
+        kept[0](client=actor.redis)
+        actor.redis.get("n")
+
+    for _ in range(2):
+        assert alone(program).failure is None
+
+
 def test_two_threads_of_a_process_share_its_memory_and_die_together() -> None:
     def program(actor: Actor) -> None:
         box: list[str] = []

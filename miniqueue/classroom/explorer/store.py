@@ -110,7 +110,9 @@ class Store:
         """Carry out a command, or remember what came of it."""
         moved = self._moves.get((state, now_ms, words))
         if moved is None:
-            moved = self._moves[state, now_ms, words] = self._run(state, now_ms, words)
+            moved = self._run(state, now_ms, words)
+            if not _unknown_script(moved.answer.value):  # it may be loaded, and asked for again
+                self._moves[state, now_ms, words] = moved
         return moved
 
     def aged(self, state: int, now_ms: int) -> int:
@@ -223,6 +225,10 @@ def _touched(watches: Mapping[bytes, Any], changed: Iterable[Frozen]) -> Iterabl
     keys = {frozen[0] for frozen in changed if frozen[1] != WATCHES}
     for who, (watched, touched) in watches.items():
         yield who, WATCHES, (watched, touched or not keys.isdisjoint(watched)), None
+
+
+def _unknown_script(value: Any) -> bool:
+    return type(value).__name__ == "NoScriptError"
 
 
 def _bytes(word: Any) -> bytes:
