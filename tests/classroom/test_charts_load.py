@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from miniqueue.classroom import charts
@@ -76,7 +77,7 @@ def test_burst_counts_replies_and_shows_the_depth_below() -> None:
     assert "your guess: 4 accepted, measured: 3" in texts
     assert "your guess: all in after 0.2 s, measured: 1.1 s" in texts
     (depth, *_) = chart.axes[1].get_lines()
-    assert list(depth.get_ydata()) == [0, 3, 2, 2, 0]
+    assert np.asarray(depth.get_ydata()).tolist() == [0, 3, 2, 2, 0]
 
 
 @pytest.mark.parametrize("guess", [-5, 0, 1e9])
