@@ -16,7 +16,7 @@ import dis
 import linecache
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -54,9 +54,9 @@ class TaskMagics(Magics):
         names = frozenset(_functions(module))
         if not names:
             raise UsageError("no task function in this cell: write @task above one")
-        if strange := sorted(set(_strangers(module))):
-            print(f"note: workers do not know {', '.join(strange)}: define it in this cell")
         kept = {old: text for old, text in self._cells.items() if not old & names}
+        if strange := sorted(set(_strangers(module)) - _made_by(kept.values())):
+            print(f"note: workers do not know {', '.join(strange)}: define it in this cell")
         self._cells = {**kept, names: cell}
         self._space.update(_defined(module))
         try:
@@ -127,6 +127,16 @@ def _strangers(module: types.ModuleType) -> Iterator[str]:
         function = value.function if isinstance(value, TaskFunction) else value
         if isinstance(function, types.FunctionType) and function.__module__ == module.__name__:
             yield from (name for name in _looked_up(function.__code__) if name not in known)
+
+
+def _made_by(cells: Iterable[str]) -> set[str]:
+    """Names that these cells define: they become one module with the cell that comes after them."""
+    return {
+        str(instruction.argval)
+        for cell in cells
+        for instruction in dis.get_instructions(compile(cell, "", "exec"))
+        if instruction.opname == "STORE_NAME"
+    }
 
 
 def _looked_up(code: types.CodeType) -> Iterator[str]:

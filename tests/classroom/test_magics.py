@@ -11,9 +11,14 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from miniqueue import load_ipython_extension
 from miniqueue.classroom import Stack, labs, shows
+from miniqueue.classroom.magics import _made_by, _run, _strangers
 from miniqueue.settings import Settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(40)]
+EARLIER = (
+    "import time\nfrom os import path as where\ndef bank(sql): ...\nclass Till: ...\nrate = 3\n"
+)
+LATER = "def sell(order):\n    return bank(order), Till(), rate, time, where, price, len(order)\n"
 SINGLE = "@task\ndef single(x):\n    return x\n"
 DOUBLE = "@task\ndef double(x):\n    return 2 * x\n"
 
@@ -119,6 +124,13 @@ def test_names_that_workers_do_not_know_are_told(
 ) -> None:
     tasks(notebook, "@task\ndef priced(x):\n    return x * PRICE\n")
     assert "note: workers do not know PRICE: define it in this cell" in capsys.readouterr().out
+
+
+def test_names_of_earlier_cells_are_known_and_others_are_not() -> None:
+    strange = set(_strangers(_run(LATER, "notebook_tasks_under_test")))
+    assert strange == {"bank", "Till", "rate", "time", "where", "price"}
+    assert strange - _made_by([EARLIER]) == {"price"}
+    assert _made_by([]) == set()
 
 
 def test_the_stack_must_be_clear(shell: InteractiveShell, stack: Stack) -> None:
