@@ -7,16 +7,11 @@ import time
 from typing import Any
 
 from miniqueue.classroom.explorer import Actor, Invariant, Scenario, View, explore, nothing_lost
-from miniqueue.classroom.grading import Answer, Finding, Lab, Real, found
+from miniqueue.classroom.grading import Answer, Finding, Lab, Real, found, names
 
 lab = Lab(__file__, "Reliable pop", ("work", "recover"))
 FOREVER_S = 1e6
 FOUND_DEAD = "the grader: found dead"
-
-
-def names(rng: random.Random, count: int) -> list[str]:
-    """Tasks with names that occur nowhere else."""
-    return [f"task{number}" for number in rng.sample(range(100, 1000), count)]
 
 
 def scenario(answer: Answer, tasks: list[str], **more: Any) -> Scenario:

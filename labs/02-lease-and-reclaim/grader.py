@@ -8,16 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from miniqueue.classroom.explorer import Actor, Invariant, Scenario, View, explore, nothing_lost
-from miniqueue.classroom.grading import Answer, Finding, Lab, Real, found, tell
+from miniqueue.classroom.grading import Answer, Finding, Lab, Real, found, names, tell
 from miniqueue.classroom.grading.lab import ANSWER
 
 lab = Lab(__file__, "Lease and reclaim", ("claim", "renew", "finish", "reclaim"))
 LEASE_S = 10
-
-
-def names(rng: random.Random, count: int) -> list[str]:
-    """Tasks with names that occur nowhere else."""
-    return [f"task{number}" for number in rng.sample(range(100, 1000), count)]
 
 
 def scenario(answer: Answer, tasks: list[str], **more: Any) -> Scenario:

@@ -8,7 +8,7 @@ from typing import Any
 
 from miniqueue import Context, Fail, Queue, Retry, Settings, task
 from miniqueue.classroom.explorer import Actor, Invariant, Scenario, View, explore
-from miniqueue.classroom.grading import Answer, Finding, Lab, Real, found, tell
+from miniqueue.classroom.grading import Answer, Finding, Lab, Real, found, names, tell
 from miniqueue.classroom.grading.lab import ANSWER
 from miniqueue.registry import Registry
 from miniqueue.worker import Worker
@@ -98,16 +98,12 @@ def places(redis: Any, name: str) -> list[str]:
     return found
 
 
-def named(rng: random.Random) -> str:
-    return f"task{rng.randrange(100, 1000)}"
-
-
 @lab.check(
     "again", 2, "a task that may succeed waits in `later`, until now + wait_s by Redis' clock",
     hint="ZADD later, with TIME of Redis plus wait_s; it leaves `running`.",
 )  # fmt: skip
 def again(answer: Answer, rng: random.Random) -> Finding | None:
-    name, wait_s = named(rng), rng.choice([2.0, 7.5, 30.0])
+    (name,), wait_s = names(rng, 1), rng.choice([2.0, 7.5, 30.0])
 
     def story(you: Any, sleep: Any) -> str | None:
         """what failed waits for its next attempt"""
@@ -130,7 +126,7 @@ def again(answer: Answer, rng: random.Random) -> Finding | None:
     hint="with max_attempts=3 the attempts are 1, 2 and 3.", needs=("again",),
 )  # fmt: skip
 def last(answer: Answer, rng: random.Random) -> Finding | None:
-    name, most = named(rng), rng.choice([1, 2, 3, 5])
+    (name,), most = names(rng, 1), rng.choice([1, 2, 3, 5])
 
     def story(you: Any, sleep: Any) -> str | None:
         """a task has max_attempts attempts"""
@@ -152,7 +148,7 @@ def last(answer: Answer, rng: random.Random) -> Finding | None:
     hint="a wrong card number is as wrong tomorrow: isinstance(error, Fail).", needs=("again",),
 )  # fmt: skip
 def fatal(answer: Answer, rng: random.Random) -> Finding | None:
-    name = named(rng)
+    (name,) = names(rng, 1)
 
     def story(you: Any, sleep: Any) -> str | None:
         """what cannot succeed is not tried again"""
@@ -169,7 +165,7 @@ def fatal(answer: Answer, rng: random.Random) -> Finding | None:
     needs=("again", "last"),
 )  # fmt: skip
 def dead(answer: Answer, rng: random.Random) -> Finding | None:
-    name = named(rng)
+    (name,) = names(rng, 1)
 
     def story(you: Any, sleep: Any) -> str | None:
         """what is given up is kept, with its reason"""
@@ -191,7 +187,7 @@ def dead(answer: Answer, rng: random.Random) -> Finding | None:
     needs=("again", "last", "fatal", "dead"),
 )  # fmt: skip
 def moves(answer: Answer, rng: random.Random) -> Finding | None:
-    name = named(rng)
+    (name,) = names(rng, 1)
 
     def astray(view: View) -> str | None:
         held = [key for key in ("running", "later", "dead") if name in str(view.data.get(key, ""))]

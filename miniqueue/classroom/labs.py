@@ -28,6 +28,7 @@ __all__ = [
     "check_file",
     "folder_of",
     "folders",
+    "notebook_of",
     "released",
     "require",
     "start",
@@ -97,20 +98,32 @@ def answer_in(path: Path, number: str) -> str:
 
     Raises ConfigError where there is none.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
     if path.suffix != ".ipynb":
-        return text
-    try:
-        sources = ["".join(cell["source"]) for cell in json.loads(text)["cells"]]
-    except (ValueError, KeyError, TypeError):
-        raise ConfigError(f"{path} is not a notebook that can be read") from None
+        return _text(path)
+    sources: list[str] = [cell["source"] for cell in notebook_of(path)["cells"]]
     for source in reversed(sources):
         if (first := FIRST_LINE.match(source)) and first[1] == number:
             return source[first.end() :]
     raise ConfigError(f"{path} has no cell that begins with %%answer {number}")
+
+
+def notebook_of(path: Path) -> dict[str, Any]:
+    """A notebook, the source of each cell as one text. Raises ConfigError if it cannot be read."""
+    text = _text(path)
+    try:
+        notebook: dict[str, Any] = json.loads(text)
+        for cell in notebook["cells"]:
+            cell["source"] = "".join(cell["source"])
+    except (ValueError, KeyError, TypeError):
+        raise ConfigError(f"{path} is not a notebook that can be read") from None
+    return notebook
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
 
 
 def check_file(number: str, path: Path | None = None, *, seed: int = 0) -> Report:
@@ -165,10 +178,8 @@ def titles() -> Sequence[tuple[str, str, int]]:
 def main() -> None:
     """Write lab.ipynb of every lab anew, from its source.ipynb."""
     for folder in folders():
-        notebook = json.loads((folder / "source.ipynb").read_text(encoding="utf-8"))
-        for cell in notebook["cells"]:
-            cell["source"] = "".join(cell["source"])
-        text = json.dumps(released(notebook), indent=1, ensure_ascii=False)
+        learners = released(notebook_of(folder / "source.ipynb"))
+        text = json.dumps(learners, indent=1, ensure_ascii=False)
         (folder / "lab.ipynb").write_text(text + "\n", encoding="utf-8")
 
 

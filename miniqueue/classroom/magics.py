@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import builtins
 import dis
-import linecache
-import sys
 import types
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -22,6 +20,7 @@ from typing import Any
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, magics_class
 
+from miniqueue.classroom.cells import run_as_module
 from miniqueue.classroom.labs import ANSWERS, folder_of
 from miniqueue.classroom.stack import Stack
 from miniqueue.errors import MiniQueueError
@@ -95,17 +94,14 @@ class TaskMagics(Magics):
 def _run(text: str, name: str, before: str = "") -> types.ModuleType:
     """Run a cell as the module that it becomes for workers."""
     __tracebackhide__ = True
-    module, file = types.ModuleType(name), f"<%%{name}>"
-    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-    sys.modules[name] = module
-    exec(before, vars(module))
+    file = f"<%%{name}>"
     try:
-        code = compile(text, file, "exec")
+        return run_as_module(text, name, file, before)
     except SyntaxError as error:
+        if error.filename != file:  # of something that the cell imports
+            raise
         told = f"{error.msg}, line {error.lineno} of this cell: {(error.text or '').strip()}"
         raise UsageError(told) from None
-    exec(code, vars(module))
-    return module
 
 
 def _defined(module: types.ModuleType) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from miniqueue.classroom.grading import Lab, Result, Wrong, judge, lab_of
-from miniqueue.classroom.labs import answer_in, folders, released
+from miniqueue.classroom.labs import answer_in, folders, notebook_of, released
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 
@@ -30,10 +30,7 @@ def lab(folder: Path) -> Lab:
 
 @cache
 def source(folder: Path, name: str) -> dict[str, Any]:
-    notebook: dict[str, Any] = json.loads((folder / name).read_text(encoding="utf-8"))
-    for cell in notebook["cells"]:
-        cell["source"] = "".join(cell["source"])
-    return notebook
+    return notebook_of(folder / name)
 
 
 def failed(results: list[Result]) -> dict[str, list[str]]:

@@ -147,9 +147,9 @@ def test_start_answer_check(
     assert (tmp_path / "lab-02-lease-and-reclaim.md").exists()
     assert main(["lab", "check", "02"]) == 1
     assert "your cell" in capsys.readouterr().out or "NotImplementedError" in notebook.read_text()
-    filled = json.loads(notebook.read_text(encoding="utf-8"))
+    filled = labs.notebook_of(notebook)
     for cell in filled["cells"]:
-        if "".join(cell["source"]).startswith("%%answer 02"):
+        if cell["source"].startswith("%%answer 02"):
             cell["source"] = "%%answer 02\n" + RIGHT
     notebook.write_text(json.dumps(filled), encoding="utf-8")
     assert main(["lab", "check", "02", "--seed", "5", "--json"]) == 0

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from miniqueue.classroom.labs import folder_of, folders
+from miniqueue.classroom.labs import folder_of, folders, notebook_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -56,8 +56,7 @@ def run(course: Path, *command: str) -> None:
 
 
 def cells(path: Path) -> list[Any]:
-    found = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return [(cell["cell_type"], "".join(cell["source"])) for cell in found]
+    return [(cell["cell_type"], cell["source"]) for cell in notebook_of(path)["cells"]]
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -82,9 +81,9 @@ def test_autograde_gives_the_points_of_the_checks(course: Path) -> None:
 def submit(course: Path, folder: Path, student: str, answer: Path) -> None:
     place = course / "submitted" / student / folder.name
     place.mkdir(parents=True)
-    notebook = json.loads((course / "release" / folder.name / "lab.ipynb").read_text())
+    notebook = notebook_of(course / "release" / folder.name / "lab.ipynb")
     for cell in notebook["cells"]:
-        if "".join(cell["source"]).startswith("%%answer"):
+        if cell["source"].startswith("%%answer"):
             cell["source"] = "%%answer 01\n" + answer.read_text(encoding="utf-8")
     (place / "lab.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
 

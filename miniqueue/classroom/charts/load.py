@@ -21,6 +21,7 @@ from miniqueue.classroom.charts.style import (
     STYLE,
     Chart,
     chart_of,
+    far,
     patch,
 )
 from miniqueue.views import Event
@@ -176,8 +177,8 @@ def _stacked(
 
 def _level(axes: Axes, guess: float, span: tuple[float, float], top: float, label: str) -> Any:
     """A guess as a level; one far above everything is drawn at the edge."""
-    label += " (drawn at the edge)" if guess > EDGE * top else ""
-    (line,) = axes.plot(span, [min(guess, EDGE * top)] * 2, label=label, zorder=6, **GUESS)
+    drawn = min(guess, EDGE * top)
+    (line,) = axes.plot(span, [drawn] * 2, label=label + far(drawn, guess), zorder=6, **GUESS)
     return line
 
 
@@ -185,10 +186,10 @@ def _last(
     axes: Axes, guess: float, measured: float, since: float, words: str = "last paid after"
 ) -> Any:
     """A guess as a moment, `since` being the zero of guess and measurement."""
-    edge = since + EDGE * max(measured, 1.0)
-    label = f"your guess: {words} {guess:.1f} s, measured: {measured:.1f} s"
-    label += " (drawn at the edge)" if since + guess > edge else ""
-    return axes.axvline(min(since + guess, edge), label=label, zorder=6, **GUESS)
+    at = since + guess
+    drawn = min(at, since + EDGE * max(measured, 1.0))
+    label = f"your guess: {words} {guess:.1f} s, measured: {measured:.1f} s{far(drawn, at)}"
+    return axes.axvline(drawn, label=label, zorder=6, **GUESS)
 
 
 def _head(axes: Axes, name: str, shown: Sequence[Any]) -> None:

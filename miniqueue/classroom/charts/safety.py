@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -15,17 +14,19 @@ from matplotlib.ticker import MaxNLocator
 
 from miniqueue.classroom.charts.style import (
     BLUE,
+    DASHED,
     GREEN,
     GREY,
     GUESS,
     INK,
     LOOKS,
     PAPER,
-    PURPLE,
     STYLE,
     VERMILLION,
     Chart,
     chart_of,
+    far,
+    is_number,
     mark,
     patch,
 )
@@ -51,7 +52,6 @@ WRONG = {  # of charges: colour and hatch
     "double": (VERMILLION, "++"),
     "missing": (PAPER, "xxx"),
 }
-DASHED: dict[str, Any] = {"facecolor": "none", "edgecolor": PURPLE, "linestyle": (0, (4, 2))}
 
 
 # -- states ----------------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ def state_history(
     box = {"facecolor": PAPER, "edgecolor": INK, "boxstyle": "round,pad=0.4"}
     words: dict[str, Any] = {"fontsize": 13, "weight": "bold", "ha": "right", "va": "center"}
     axes.text(0.985 * span, 0.12 * total, f"lost = {lost}", bbox=box, **words)
-    if _is_number(guess):
+    if is_number(guess):
         done = last.get("succeeded", 0)
         shown.append(_guessed_height(axes, guess, done, (1.12 * total, "succeed")))
         axes.axhline(shown[-1].get_ydata()[0], color=PAPER, linewidth=4.5, zorder=5.5)
@@ -177,11 +177,11 @@ def lease_left(
     axes.axhline(lease_s, color=GREY, linewidth=1, linestyle=":", label=label)
     axes.axhline(0, color=INK, linewidth=1)
     mark(axes, marks, zero, 1.22 * lease_s)
-    if _is_number(guess):
+    if is_number(guess):
         lowest = min(left for at, left in samples if at <= max(first, zero))
         level = min(max(guess, -0.1 * lease_s), 1.15 * lease_s)
         label = f"your guess: at least {guess:g} s left, measured: {lowest:.1f} s"
-        axes.axhline(level, label=label + _far(level, guess), **GUESS)
+        axes.axhline(level, label=label + far(level, guess), **GUESS)
     axes.set(xlabel="seconds", ylabel="seconds left", xlim=(0, max(x[-1], 0.1)))
     axes.set_ylim(min(-0.15 * lease_s, *y), 1.34 * lease_s)
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.18), ncols=3, borderaxespad=0)
@@ -219,7 +219,7 @@ def charges(
     _crossed(axes, booked, x)
     mark(axes, marks, zero, 1.14 * top)
     handles = axes.get_legend_handles_labels()[0]
-    if _is_number(guess):
+    if is_number(guess):
         handles.append(_guessed_height(axes, guess, len(booked), (1.08 * top, "charges")))
     axes.set(xlim=(-0.03 * edge, edge), ylim=(0, 1.22 * top))
     axes.set(xlabel="seconds", ylabel="charges so far")
@@ -272,7 +272,7 @@ def wrong_charges(
         for place, lease in enumerate(leases):
             _wrong_bar(axes, place, by_lease[lease], orders)
         for lease, expected in (guess or {}).get(name, {}).items():
-            if lease in by_lease and _is_number(expected):
+            if lease in by_lease and is_number(expected):
                 _guessed_bar(axes, leases.index(lease), expected, by_lease[lease], orders)
         if stood_s is not None:
             between = sum(lease <= stood_s for lease in leases) - 0.5
@@ -326,13 +326,5 @@ def _guessed_height(
     """A dashed level, at the edge where it is out of sight."""
     edge, what = edge_and_what
     at = min(max(guess, 0.0), edge)
-    label = f"your guess: {guess:g} {what}, measured: {real}{_far(at, guess)}"
+    label = f"your guess: {guess:g} {what}, measured: {real}{far(at, guess)}"
     return axes.axhline(at, label=label, zorder=6, **GUESS)
-
-
-def _far(drawn: float, meant: float) -> str:
-    return "" if drawn == meant else " (drawn at the edge)"
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and math.isfinite(value)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -14,6 +15,7 @@ from matplotlib.patches import Patch
 
 __all__ = [
     "BLUE",
+    "DASHED",
     "GREEN",
     "GREY",
     "GUESS",
@@ -30,6 +32,8 @@ __all__ = [
     "Chart",
     "block",
     "chart_of",
+    "far",
+    "is_number",
     "lay_rows",
     "mark",
     "patch",
@@ -39,6 +43,7 @@ INK, GREY, PALE, PAPER = "#222222", "#8a8a8a", "#c8c8c8", "#ffffff"
 BLUE, SKY, GREEN, ORANGE = "#0072B2", "#56B4E9", "#009E73", "#E69F00"
 VERMILLION, PURPLE, YELLOW = "#D55E00", "#CC79A7", "#F0E442"
 GUESS: dict[str, Any] = {"color": PURPLE, "linestyle": (0, (5, 3)), "linewidth": 2.2}
+DASHED: dict[str, Any] = {"facecolor": "none", "edgecolor": PURPLE, "linestyle": (0, (4, 2))}
 STYLE: Any = {  # used inside rc_context: importing this module changes no setting of matplotlib
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -129,3 +134,13 @@ def patch(kind: str) -> Patch:
     """The sign of a state or an outcome, for a legend."""
     colour, hatch = LOOKS[kind]
     return Patch(facecolor=colour, hatch=hatch, edgecolor=INK, linewidth=0.8, label=kind)
+
+
+def far(drawn: float, meant: float) -> str:
+    """What a legend adds where a guess is drawn at the edge, so that it squeezes nothing."""
+    return "" if drawn == meant else " (drawn at the edge)"
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a guess can be drawn."""
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -22,12 +22,13 @@ from miniqueue.classroom.charts.style import (
     Chart,
     block,
     chart_of,
+    far,
     lay_rows,
     mark,
     patch,
 )
 
-__all__ = ["progress", "states", "swim_lanes"]
+__all__ = ["lanes_of", "progress", "span_of", "states", "swim_lanes"]
 
 
 @matplotlib.rc_context(STYLE)
@@ -45,8 +46,8 @@ def swim_lanes(
     seconds after the first mark, or where there is none after the first start; without `measured`
     the guess is compared with the end of the last attempt.
     """
-    zero, last = _span(attempts)
-    lanes = sorted({a.worker for a in attempts}, key=lambda name: (len(name), name))
+    zero, last = span_of(attempts)
+    lanes = lanes_of(attempts)
     numbers = {task: n for n, task in enumerate(dict.fromkeys(a.task for a in attempts), 1)}
     chart, (axes,) = chart_of((10.0, 1.9 + 0.62 * len(lanes)), 1, caption)
     for a in attempts:
@@ -61,8 +62,8 @@ def swim_lanes(
         real = (last - since) / 1000 if measured is None else measured
         label = f"your guess: {guess:.1f} s after {name}, measured: {real:.1f} s"
         at, edge = (since - zero) / 1000 + guess, 1.6 * (last - zero) / 1000
-        label += " (drawn at the edge)" if at > edge else ""  # 99 s must not squeeze the lanes
-        shown.append(axes.axvline(min(at, edge), label=label, **GUESS))
+        drawn = min(at, edge)  # 99 s must not squeeze the lanes
+        shown.append(axes.axvline(drawn, label=label + far(drawn, at), **GUESS))
     axes.set_xlim(left=-0.03)
     lay_rows(axes, lanes, shown, "seconds since the first start", top=-0.85)
     return chart
@@ -106,7 +107,7 @@ def progress(
 
     `guess` is how many of the `total` the learner expects to be done in the end; marks are in ms.
     """
-    zero, _ = _span(attempts)
+    zero, _ = span_of(attempts)
     ends = sorted((a.end_ms - zero) / 1000 for a in attempts if a.outcome == "succeeded")
     chart, (axes,) = chart_of((8.5, 4.2), 1, caption)
     axes.step([0, *ends], range(len(ends) + 1), where="post", color=BLUE, linewidth=2)
@@ -123,7 +124,13 @@ def progress(
     return chart
 
 
-def _span(attempts: Sequence[Attempt]) -> tuple[float, float]:
+def lanes_of(attempts: Sequence[Attempt]) -> list[str]:
+    """The workers, in the order of their numbers."""
+    return sorted({a.worker for a in attempts}, key=lambda name: (len(name), name))
+
+
+def span_of(attempts: Sequence[Attempt]) -> tuple[float, float]:
+    """First start and last end, in ms. Raises ValueError where there are none."""
     if not attempts:
         raise ValueError("there are no attempts to draw: has any task started?")
     return min(a.start_ms for a in attempts), max(a.end_ms for a in attempts)

@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from miniqueue.classroom.attempts import Attempt
 from miniqueue.classroom.charts.style import (
     BLUE,
+    DASHED,
     GREEN,
     GUESS,
     INK,
@@ -28,16 +29,18 @@ from miniqueue.classroom.charts.style import (
     Chart,
     block,
     chart_of,
+    far,
+    is_number,
     lay_rows,
     mark,
     patch,
 )
+from miniqueue.classroom.charts.tasks import lanes_of, span_of
 
 __all__ = ["counts", "latency_cdf", "vanishing"]
 
 CURVES = [(VERMILLION, "-", "o"), (BLUE, "--", "s"), (GREEN, "-.", "^"), (INK, ":", "v")]
 BARS = [(SKY, ""), (ORANGE, "//"), (PALE, ".."), (GREEN, "\\\\")]
-DASHED: dict[str, Any] = {"facecolor": "none", "edgecolor": PURPLE, "linestyle": (0, (4, 2))}
 
 
 @matplotlib.rc_context(STYLE)
@@ -65,8 +68,8 @@ def latency_cdf(
         axes.step([0, *w, edge], [*heights, 100], linewidth=2, **steps)
         axes.plot([p50, p95], [50, 95], sign, color=colour, markersize=8, mec=INK, zorder=5)
         axes.plot([], [], color=colour, linestyle=line, marker=sign, linewidth=2, label=label)
-        if guess is not None and _is_number(guess.get(name)):
-            _guessed_half(axes, name, float(guess[name]), float(p50), edge, sign)
+        if is_number(expected := (guess or {}).get(name)):
+            _guessed_half(axes, name, float(expected), float(p50), edge, sign)
     for height in (50, 95):
         axes.axhline(height, color=PALE, linewidth=0.8, zorder=0)
     ticks = ["0 %", "25 %", "half: p50", "75 %", "p95", "all"]
@@ -96,11 +99,11 @@ def counts(
         place: dict[str, Any] = {"xytext": (7, 0), "textcoords": "offset points", "va": "center"}
         axes.annotate(f"{count}", (count, row), weight="bold", **place)
         expected = (guess or {}).get(name)
-        if expected is not None and _is_number(expected):
+        if is_number(expected):
             width, edge = max(0.0, float(expected)), 1.12 * most
-            axes.barh(row, min(width, edge), height=0.8, linewidth=2.2, zorder=4, **DASHED)
-            label = f"your guess, {name}: {expected:g}, measured: {count}"
-            label += " (drawn at the edge)" if width > edge else ""
+            drawn = min(width, edge)
+            axes.barh(row, drawn, height=0.8, linewidth=2.2, zorder=4, **DASHED)
+            label = f"your guess, {name}: {expected:g}, measured: {count}{far(drawn, width)}"
             shown.append(Line2D([], [], label=label, **GUESS))
     axes.set_xlim(-0.004 * most, 1.15 * most)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -123,11 +126,8 @@ def vanishing(
     dashed bar that nobody has filled, one that is too low as the moment when it was passed. `marks`
     are moments to point out, by name, in ms like the attempts.
     """
-    if not (attempts := list(attempts)):
-        raise ValueError("there are no attempts to draw: has any task started?")
-    zero = min(a.start_ms for a in attempts)
-    last = max([*(a.end_ms for a in attempts), *(marks or {}).values()])
-    lanes = sorted({a.worker for a in attempts}, key=lambda name: (len(name), name))
+    zero, end = span_of(attempts := list(attempts))
+    last, lanes = max([end, *(marks or {}).values()]), lanes_of(attempts)
     ends = sorted(a.end_ms for a in attempts if a.outcome == "succeeded")
     span = (last - zero) / 1000
     chart, (axes,) = chart_of((10.0, 1.9 + 0.62 * len(lanes)), 1, caption)
@@ -136,7 +136,7 @@ def vanishing(
     mark(axes, marks, zero, -0.62)
     shown: list[Any] = [patch(kind) for kind in ("succeeded", "lost") if _has(attempts, kind)]
     edge = 1.16 * span if _has(attempts, "lost") else 1.02 * span
-    if guess is not None and _is_number(guess):
+    if is_number(guess):
         label = f"your guess: {guess:g} {unit} succeed, measured: {len(ends)}"
         shown.append(Line2D([], [], label=label, **GUESS))
         if guess > len(ends):
@@ -177,17 +177,14 @@ def _never(axes: Axes, row: int, span: tuple[float, float], task: str) -> None:
 
 def _guessed_half(axes: Axes, name: str, guess: float, real: float, edge: float, sign: str) -> None:
     at = min(max(guess, 0.0), 0.99 * edge)
-    label = f"your guess for half of “{name}”: {_time(guess)}, measured: {_time(real)}"
-    label += " (drawn at the edge)" if at != guess else ""
+    label = (
+        f"your guess for half of “{name}”: {_time(guess)}, measured: {_time(real)}{far(at, guess)}"
+    )
     axes.plot([at, at], [0, 50], marker=sign, markevery=[1], mfc=PAPER, ms=8, label=label, **GUESS)
 
 
 def _has(attempts: Sequence[Attempt], outcome: str) -> bool:
     return any(a.outcome == outcome for a in attempts)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _time(seconds: float) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import fakeredis
 
 from miniqueue.classroom.explorer.process import Actor, Request
-from miniqueue.classroom.explorer.store import Words
+from miniqueue.classroom.explorer.store import Words, as_bytes
 from miniqueue.classroom.explorer.telling import label
 from miniqueue.errors import BackendUnavailable
 from miniqueue.protocol.calls import Call, T
@@ -81,7 +81,7 @@ class VirtualRedis(fakeredis.FakeRedis):  # type: ignore[misc, unused-ignore]
         """Commands that touch no key: scripts are known from then on, the rest does nothing."""
         if name == "SCRIPT LOAD":
             self.load(args[1])
-            return hashlib.sha1(_bytes(args[1]), usedforsecurity=False).hexdigest()
+            return hashlib.sha1(as_bytes(args[1]), usedforsecurity=False).hexdigest()
         if name == "SCRIPT EXISTS":
             return [True] * (len(args) - 1)
         return "PONG" if name == "PING" else "OK"
@@ -221,7 +221,3 @@ def _sent(args: Sequence[Any]) -> Words:
 
 def _text(word: Any) -> str:
     return repr(word) if isinstance(word, float) else str(word)
-
-
-def _bytes(text: Any) -> bytes:
-    return text if isinstance(text, bytes) else str(text).encode()

@@ -21,7 +21,7 @@ from miniqueue.classroom.explorer.clock import Clock
 from miniqueue.protocol.calls import script, scripts
 from miniqueue.redis_client import AWAY
 
-__all__ = ["Answer", "Snapshot", "Store", "Words"]
+__all__ = ["Answer", "Snapshot", "Store", "Words", "as_bytes"]
 
 # A command; ("WATCH", who, "new" or "more", *keys); ("EXEC", who, commands), who or nobody watches.
 Words = tuple[Any, ...]
@@ -164,14 +164,14 @@ class Store:
 
     def _carry_out(self, words: Words, watches: dict[bytes, Any]) -> Any:
         if words[0] == "WATCH":
-            who, kind, *keys = (_bytes(word) for word in words[1:])
+            who, kind, *keys = (as_bytes(word) for word in words[1:])
             old, touched = watches.get(who, ((), False)) if kind == b"more" else ((), False)
             watches[who] = (tuple(sorted({*old, *keys})), touched)
             return "OK"
         if words[0] == "TRY":  # a blocking command that does not block: inside MULTI it never does
             return self._transaction([words[1:]])[0]
         if words[0] == "EXEC":
-            _, touched = watches.pop(_bytes(words[1]), ((), False))
+            _, touched = watches.pop(as_bytes(words[1]), ((), False))
             return None if touched else self._transaction(words[2])
         return self._plain.execute_command(*words)
 
@@ -231,7 +231,8 @@ def _unknown_script(value: Any) -> bool:
     return type(value).__name__ == "NoScriptError"
 
 
-def _bytes(word: Any) -> bytes:
+def as_bytes(word: Any) -> bytes:
+    """A word of a command as it travels."""
     return word if isinstance(word, bytes) else str(word).encode()
 
 

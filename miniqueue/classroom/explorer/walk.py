@@ -114,9 +114,9 @@ def timely(scenario: Scenario) -> Failure | None:
     Whoever can go on does, the first actor first; the clock moves when all wait for it.
     """
     with World(scenario, Bounds(crashes=0, expiries=10_000)) as world:
-        if world.root() and world.early is not None:
-            return failure_of(scenario.name, world.early, [], [], shortest=False)
         node, path = world.root(), list[tuple[Node, Move]]()
+        if (early := _early(world)) is not None:
+            return early
         while moves := world.moves(node):
             move = next((m for m in moves if m.kind == "step"), moves[0])
             path.append((node, move))
@@ -158,9 +158,7 @@ class _Graph:
         self.order: list[Node] = [root]
         self.steps = 0
         self.complete = False
-        self.failure: Failure | None = None
-        if world.early is not None:
-            self.failure = failure_of(world.scenario.name, world.early, [], [], shortest=True)
+        self.failure = _early(world)
         self._numbers = {root: 0}
         self._from: list[tuple[int, Move] | None] = [None]
         self._depths = [0]
@@ -235,6 +233,13 @@ class _Graph:
             paths[number] = ends + sum(paths[n] or 0 for n in self._next[number])
             stack.pop()
         return paths[0] or 0
+
+
+def _early(world: World) -> Failure | None:
+    """What is broken before the first step: no schedule is shorter."""
+    if world.early is None:
+        return None
+    return failure_of(world.scenario.name, world.early, [], [], shortest=True)
 
 
 def _told(world: World, path: Path, end: Node | None, broken: Violation) -> Failure:

@@ -10,7 +10,7 @@ An answer is the text of one cell or file, which defines what the lab asks for. 
 tasks, not what is asked. Leaves out: where labs and answers are found (miniqueue.classroom.labs).
 """
 
-from miniqueue.classroom.grading.judging import found, judge
+from miniqueue.classroom.grading.judging import found, judge, names
 from miniqueue.classroom.grading.lab import Answer, Busy, Check, Conflict, Finding, Lab, Wrong
 from miniqueue.classroom.grading.process import grade, lab_of
 from miniqueue.classroom.grading.real import Real
@@ -32,5 +32,6 @@ __all__ = [
     "grade",
     "judge",
     "lab_of",
+    "names",
     "tell",
 ]

@@ -13,7 +13,7 @@ from miniqueue.classroom.explorer import Exploration, Failure
 from miniqueue.classroom.grading.lab import Answer, Check, Finding, Lab, Wrong, told
 from miniqueue.classroom.grading.report import Result
 
-__all__ = ["finding", "found", "judge", "shortened"]
+__all__ = ["finding", "found", "judge", "names", "shortened"]
 
 CHECK_S = 8.0  # the longest that one check may take
 TIMELINE = 5  # lines
@@ -21,6 +21,11 @@ TIMELINE = 5  # lines
 
 class TimeUp(BaseException):
     """Strikes in an answer that takes too long; no Exception, so that it is not caught there."""
+
+
+def names(rng: random.Random, count: int) -> list[str]:
+    """Tasks with names that occur nowhere else."""
+    return [f"task{number}" for number in rng.sample(range(100, 1000), count)]
 
 
 def found(exploration: Exploration, task: str = "") -> Finding | None:

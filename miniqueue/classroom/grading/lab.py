@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import linecache
 import random
-import sys
 import traceback
-import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from miniqueue.classroom.cells import run_as_module
 
 __all__ = ["Answer", "Busy", "Check", "Conflict", "Finding", "Lab", "Wrong", "told"]
 
@@ -48,12 +47,8 @@ class Answer:
 
     def __init__(self, text: str, asked: Sequence[str]) -> None:
         self.text = text
-        self.module = types.ModuleType(ANSWER)
-        self.module.__file__ = FILE
-        linecache.cache[FILE] = (len(text), None, text.splitlines(keepends=True), FILE)
-        sys.modules[ANSWER] = self.module
         try:
-            exec(compile(text, FILE, "exec"), vars(self.module))
+            self.module = run_as_module(text, ANSWER, FILE)
         except (Exception, SystemExit) as error:
             raise Wrong(f"your cell does not run: {told(error)}") from None
         for name in asked:

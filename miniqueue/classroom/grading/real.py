@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from miniqueue.classroom.grading.lab import Answer, Lab
+from miniqueue.classroom.reach import answers
 from miniqueue.classroom.service import Service, free_port, redis_command
 from miniqueue.redis_client import connect
 from miniqueue.settings import Settings
@@ -43,15 +44,16 @@ class Real:
         self._answer.write_text(self._text, encoding="utf-8")
         port = free_port()
         self.settings = replace(Settings(), redis_url=f"redis://127.0.0.1:{port}/0")
-        self.redis: Any = connect(self.settings).raw
+        self._client = connect(self.settings)
+        self.redis: Any = self._client.raw
         self._launch("redis", redis_command(port, folder))
-        if not self.until(self._answers, START_S):
+        if not self.until(lambda: answers(self._client), START_S):
             self.__exit__()
             raise OSError("the Redis of this check does not answer")
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.redis.close()
+        self._client.close()
         for service in reversed(self._services):
             service.ask_to_end()
         for service in self._services:
@@ -71,12 +73,6 @@ class Real:
                 return False
             time.sleep(0.01)
         return True
-
-    def _answers(self) -> bool:
-        try:
-            return bool(self.redis.ping())
-        except Exception:
-            return False
 
     def _launch(self, name: str, command: list[str]) -> Service:
         log = Path(self._temporary.name) / f"{len(self._services)}.log"
