@@ -276,9 +276,13 @@ def _fit(law: str, names: tuple[str, ...], workers: Sequence[float], rates: Sequ
 
 
 def library_files() -> list[str]:
-    """The .py files of Python's standard library, as paths below its folder."""
-    root = Path(sysconfig.get_paths()["stdlib"])
-    found = (path.relative_to(root) for path in root.rglob("*.py"))
+    """The .py files of Python's standard library, as paths below its folder.
+
+    Not those that are links to elsewhere (Debian's sitecustomize.py): a task reads nothing there.
+    """
+    root = Path(sysconfig.get_paths()["stdlib"]).resolve()
+    own = (path for path in root.rglob("*.py") if path.resolve().is_relative_to(root))
+    found = (path.relative_to(root) for path in own)
     return sorted(str(path) for path in found if "site-packages" not in path.parts)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+import sysconfig
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from miniqueue.classroom import measure
 from miniqueue.classroom.measure import Point, fit_amdahl, fit_usl, fitted, gain, medians
 from miniqueue.classroom.stack import Stack
+from miniqueue.classroom.words import count_words
 from miniqueue.settings import Settings
 
 SIZES = [1, 2, 4, 8, 16]
@@ -95,3 +98,17 @@ def test_measure_times_the_workers_and_nothing_else(redis_url: str) -> None:
         ended = [stack.queue.get(task_id).finished_ms or 0 for task_id in ids]
         resumed = [e.at_ms for e in stack.events() if e.verb == "resume"][-1]
         assert point.seconds == pytest.approx((max(ended) - resumed) / 1000)
+
+
+def test_library_files_are_those_that_a_task_may_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Debian sitecustomize.py is a link to /etc."""
+    library = tmp_path / "library"
+    (library / "json").mkdir(parents=True)
+    (library / "json" / "tool.py").write_text("x = 1")
+    (tmp_path / "elsewhere.py").write_text("y = 2")
+    (library / "sitecustomize.py").symlink_to(tmp_path / "elsewhere.py")
+    monkeypatch.setattr(sysconfig, "get_paths", lambda: {"stdlib": str(library)})
+    assert measure.library_files() == ["json/tool.py"]
+    assert count_words("json/tool.py") == {"x": 1, "1": 1}
