@@ -15,11 +15,11 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import Body, FastAPI, Path, Query, Request, Response
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi import Body, FastAPI, Query, Request, Response
+from fastapi.responses import JSONResponse
 
 import miniqueue.functions  # noqa: F401  (registers the built-in task functions)
-from miniqueue import __version__, problems
+from miniqueue import __version__, faults, page, problems
 from miniqueue.durability import UNKNOWN, durability
 from miniqueue.errors import (
     BackendUnavailable,
@@ -28,32 +28,32 @@ from miniqueue.errors import (
     PayloadTooLarge,
     UnknownFunction,
 )
-from miniqueue.follow import Follower
 from miniqueue.guard import Guard
 from miniqueue.inspector import Inspector
 from miniqueue.joiner import Joiner
 from miniqueue.manage import Manage
 from miniqueue.options import MOST_KEY
+from miniqueue.overview import Overview
 from miniqueue.protocol.operations import Protocol
 from miniqueue.protocol.records import Submission
 from miniqueue.queue import Queue, submission
 from miniqueue.redis_client import connect_async
 from miniqueue.registry import Spec, default_registry, load_modules, nearest
-from miniqueue.schemas import Accepted, AcceptedMany, ManyTasksIn, Problem, TaskIn
-from miniqueue.settings import Settings, check_name
+from miniqueue.schemas import Accepted, AcceptedMany, ManyTasksIn, Problem, TaskId, TaskIn
+from miniqueue.settings import Settings
+from miniqueue.streams import LAST_EVENT_ID, Streams
 from miniqueue.task import Task, TaskState, new_ids, queue_of
 
 __all__ = ["app", "create_app"]
 
-TaskId = Annotated[
-    str, Path(max_length=100, pattern=r"^([A-Za-z0-9_-]{1,64}\.)?[A-Za-z0-9_-]{1,64}$")
-]
 KEY: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
     "description": "Names this task: the same request with the same key is sent once.",
     "schema": {"type": "string", "minLength": 1, "maxLength": MOST_KEY},
 }
+# Headers in the OpenAPI document, by the last word of a path.
+HEADERS = {"task": [KEY], "events": [LAST_EVENT_ID], "live": [LAST_EVENT_ID]}
 SPEC_S = 5.0  # how long an announced function is remembered
 MAX_WAIT_S = 30.0
 MOST_QUEUES = 1000  # that are remembered: names of strangers must not fill the memory
@@ -69,7 +69,7 @@ class Front:
         self.inspector = Inspector(self.queue)
         self._protocols: dict[str, Protocol] = {}
         self._joiners: dict[str, Joiner] = {}
-        self._followers: dict[str, Follower] = {}
+        self.streams = Streams(self.client, self.inspector, settings)
         self._specs: dict[str, tuple[float, Spec]] = {}
 
     # -- sending ---------------------------------------------------------------------------------
@@ -143,10 +143,9 @@ class Front:
         return JSONResponse(task.as_dict())
 
     async def _wait(self, task: Task, wait_s: float) -> Task:
-        protocol = self._protocol(task.queue)
-        follower = self._followers.setdefault(task.queue, Follower(self.client, protocol.keys))
+        protocol, feed = self._protocol(task.queue), self.streams.feed(task.queue)
         end = time.monotonic() + wait_s
-        ended = await follower.watch(task.id)
+        ended = await feed.watch(task.id)
         try:
             while True:
                 task = await self.client.run(protocol.get(task.id))
@@ -157,7 +156,7 @@ class Front:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(ended.wait(), left)
         finally:
-            follower.forget(task.id, ended)
+            feed.forget(task.id, ended)
 
     async def delete_task(self, task_id: TaskId) -> Response:
         """Cancel: a waiting task at once, a running one by asking its worker."""
@@ -172,78 +171,7 @@ class Front:
         state = await self.client.run(self._protocol(queue_of(task_id)).retry(task_id))
         return JSONResponse({"task_id": task_id, "status": state}, 202)
 
-    def get_logs(self, task_id: TaskId) -> Response:
-        """The log lines kept with the task, the newest ones, and its last progress."""
-        task = self.inspector.task(task_id)
-        return JSONResponse(
-            {
-                "task_id": task_id,
-                "lines": self.inspector.logs(task_id),
-                "progress": task.progress,
-            }
-        )
-
-    def get_explain(self, task_id: TaskId) -> Response:
-        """Plain sentences: why it waits, why it ran twice, what became of it."""
-        return JSONResponse({"task_id": task_id, "sentences": self.inspector.explain(task_id)})
-
-    # -- the whole -------------------------------------------------------------------------------
-
-    def get_tasks(
-        self,
-        state: TaskState | None = None,
-        queue: str | None = None,
-        name: str | None = None,
-        limit: Annotated[int, Query(ge=1, le=500)] = 50,
-        cursor: str | None = None,
-    ) -> Response:
-        """Tasks, a page at a time; go on with `cursor` until it is null."""
-        page = self.inspector.tasks(
-            state, queue=self._known(queue), name=name, limit=limit, cursor=cursor
-        )
-        return JSONResponse(
-            {"tasks": [task.as_dict() for task in page.tasks], "cursor": page.cursor}
-        )
-
-    def get_queues(self) -> Response:
-        """All queues in numbers."""
-        return JSONResponse({"queues": [asdict(queue) for queue in self.inspector.queues()]})
-
-    def get_workers(self) -> Response:
-        """The workers, what each is doing, and the age of its last beat."""
-        return JSONResponse(
-            {"workers": [asdict(w) | {"alive": w.alive} for w in self.inspector.workers()]}
-        )
-
-    def get_stats(self) -> Response:
-        """Sums over all queues."""
-        queues, workers = self.inspector.queues(), self.inspector.workers()
-        return JSONResponse(
-            {
-                "queued": sum(q.waiting for q in queues),
-                **{
-                    n: sum(getattr(q, n) for q in queues)
-                    for n in ("scheduled", "running", "failed", "finished")
-                },
-                "workers": sum(worker.alive for worker in workers),
-                "verbs": {
-                    verb: sum(q.stats.get(verb, 0) for q in queues)
-                    for q in queues
-                    for verb in q.stats
-                },
-            }
-        )
-
-    def get_functions(self) -> Response:
-        """The task functions that can be called, and how."""
-        known = {**default_registry.specs(), **self.inspector.functions()}
-        return JSONResponse(
-            {
-                "functions": [
-                    {"name": n, "usage": s.usage, "doc": s.doc} for n, s in sorted(known.items())
-                ]
-            }
-        )
+    # -- the process -----------------------------------------------------------------------------
 
     async def get_healthz(self) -> Response:
         """The process answers."""
@@ -267,15 +195,11 @@ class Front:
             self._protocols[queue] = Protocol(self.settings, queue)
         return self._protocols[queue]
 
-    def _known(self, queue: str | None) -> str | None:
-        return None if queue is None else check_name("queue", queue)
-
     @contextlib.asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         """Close what was opened."""
         yield
-        for follower in self._followers.values():
-            await follower.close()
+        await self.streams.close()
         await self.client.close()
         self.queue.client.close()
 
@@ -306,9 +230,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_api_route(
             path, endpoint, methods=[method], responses=responses, response_model=None,
             status_code=202 if 202 in responses else 200,
-            openapi_extra={"parameters": [KEY]} if endpoint == front.post_task else None,
+            openapi_extra={"parameters": HEADERS.get(path.rsplit("/", 1)[1], [])},
         )  # fmt: skip
-    app.add_api_route("/", lambda: RedirectResponse("docs"), include_in_schema=False)
+    page.install(app)
+    faults.install(app)
     problems.install(app)
     app.add_middleware(Guard, settings=settings)
     return app
@@ -316,21 +241,25 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 def _routes(front: Front) -> list[tuple[str, str, Any, tuple[int, ...]]]:
     """Method, path, endpoint, and the errors that it can answer with."""
-    manage = Manage(front.inspector)
+    manage, overview, streams = Manage(front.inspector), Overview(front.inspector), front.streams
     return [
         ("POST", "/task", front.post_task, (409, 413, 422, 429, 503)),
         ("POST", "/tasks", front.post_tasks, (413, 422, 429, 503)),
         ("GET", "/task/{task_id}", front.get_task, (404, 422, 503)),
         ("DELETE", "/task/{task_id}", front.delete_task, (404, 409, 422, 503)),
-        ("GET", "/task/{task_id}/logs", front.get_logs, (404, 422, 503)),
-        ("GET", "/task/{task_id}/explain", front.get_explain, (404, 422, 503)),
+        ("GET", "/task/{task_id}/logs", overview.get_logs, (404, 422, 503)),
+        ("GET", "/task/{task_id}/explain", overview.get_explain, (404, 422, 503)),
         ("POST", "/task/{task_id}/retry", front.post_retry, (404, 409, 422, 503)),
-        ("GET", "/tasks", front.get_tasks, (422, 503)),
-        ("GET", "/queues", front.get_queues, (503,)),
-        ("GET", "/workers", front.get_workers, (503,)),
-        ("GET", "/stats", front.get_stats, (503,)),
-        ("GET", "/functions", front.get_functions, (503,)),
-        ("GET", "/task/{task_id}/output", manage.get_output, (404, 422, 503)),
+        ("GET", "/tasks", overview.get_tasks, (422, 503)),
+        ("GET", "/events", streams.get_events, (422, 429, 503)),
+        ("GET", "/task/{task_id}/events", streams.get_task_events, (404, 422, 429, 503)),
+        ("GET", "/live", streams.get_live, (422, 429)),
+        ("POST", "/tickets", streams.post_ticket, (409,)),
+        ("GET", "/queues", overview.get_queues, (503,)),
+        ("GET", "/workers", overview.get_workers, (503,)),
+        ("GET", "/stats", overview.get_stats, (503,)),
+        ("GET", "/functions", overview.get_functions, (503,)),
+        ("GET", "/task/{task_id}/output", overview.get_output, (404, 422, 503)),
         ("POST", "/queues/{queue}/pause", manage.post_pause, (404, 422, 503)),
         ("POST", "/queues/{queue}/resume", manage.post_resume, (404, 422, 503)),
         ("POST", "/queues/{queue}/failed/retry", manage.post_retry_failed, (404, 422, 503)),

@@ -1,9 +1,13 @@
-"""What stands before the routes: the limit on a body's size, and the tokens. Plain ASGI."""
+"""What stands before the routes: tokens, strange origins, and the limit on a body's size. Plain
+ASGI.
+"""
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
+import time
+from urllib.parse import parse_qs, urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -11,15 +15,21 @@ from miniqueue.errors import ConfigError
 from miniqueue.problems import problem
 from miniqueue.settings import Settings
 
-__all__ = ["Guard", "check_binding"]
+__all__ = ["TICKET_S", "Guard", "check_binding", "check_tokens", "ticket"]
 
-OPEN = ("/healthz", "/readyz")  # a probe needs no token
+OPEN = ("/healthz", "/readyz", "/")  # probes, and the page, which holds no data
+SENDING = ("/task", "/tasks")  # what a submit token is for
+READING = ("GET", "HEAD")
+TICKET_S = 30
+
+Refusal = tuple[int, str, str]
 
 
 class Guard:
     """Refuses with 401 and 403 where tokens are set, and with 413 a body over the limit."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        check_tokens(settings)
         self._app = app
         self._settings = settings
         self._limit = settings.max_body_bytes
@@ -29,7 +39,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        if (refusal := self._refuse(scope, headers)) is not None:
+        refusal = _foreign(scope, headers) or self._refuse(scope, headers)
+        if refusal is not None:
             await problem(*refusal)(scope, receive, send)
             return
         length = headers.get(b"content-length", b"0")
@@ -45,20 +56,42 @@ class Guard:
             return
         await self._app(scope, _replay(body, receive), send)
 
-    def _refuse(self, scope: Scope, headers: dict[bytes, bytes]) -> tuple[int, str, str] | None:
-        full, read = self._settings.api_token, self._settings.read_token
-        if not full or scope["path"] in OPEN:
+    def _refuse(self, scope: Scope, headers: dict[bytes, bytes]) -> Refusal | None:
+        if not self._settings.api_token:
+            return None
+        path, method = scope["path"], scope["method"]
+        if path in OPEN or path.startswith("/dashboard/"):
+            return None
+        if self._has_ticket(scope):
             return None
         kind, _, token = headers.get(b"authorization", b"").partition(b" ")
         if kind.lower() != b"bearer":
             return 401, "Token required", "send the header `Authorization: Bearer TOKEN`"
-        if hmac.compare_digest(token, full.encode()):
+        return self._judge(token, method, path)
+
+    def _judge(self, token: bytes, method: str, path: str) -> Refusal | None:
+        """Each token is compared, so that the time tells nothing of which is near."""
+        settings = self._settings
+        full = _same(token, settings.api_token)
+        read, submit = _same(token, settings.read_token), _same(token, settings.submit_token)
+        if full or (read and (method in READING or path == "/tickets")):
             return None
-        if read and hmac.compare_digest(token, read.encode()):
-            if scope["method"] in ("GET", "HEAD"):
-                return None
+        if submit and method == "POST" and path in SENDING:
+            return None
+        if read:
             return 403, "Read-only token", "this token may read and nothing else"
-        return 403, "Wrong token", "this token is not the one of MINIQUEUE_API_TOKEN"
+        if submit:
+            return 403, "Submit-only token", "this token may send tasks and nothing else"
+        return 403, "Wrong token", "this token is not one of those of this API"
+
+    def _has_ticket(self, scope: Scope) -> bool:
+        if scope["method"] != "GET" or not scope["path"].endswith(("/events", "/live")):
+            return False
+        told = parse_qs(scope["query_string"].decode("latin-1")).get("ticket", [""])[0]
+        until = told.partition(".")[0]
+        if not until.isdecimal() or not 0 < int(until) - time.time() <= TICKET_S:
+            return False
+        return hmac.compare_digest(told.encode(), _signed(self._settings, until).encode())
 
     async def _too_large(self, scope: Scope, receive: Receive, send: Send) -> None:
         detail = f"the body is over {self._limit:,} bytes (MINIQUEUE_MAX_BODY_BYTES)"
@@ -76,6 +109,35 @@ class Guard:
                 return body
 
 
+def ticket(settings: Settings) -> str:
+    """Text for `?ticket=`: it opens a stream where an EventSource can send no header, for TICKET_S.
+
+    Every process with the same token knows it; none has to keep it.
+    """
+    return _signed(settings, str(int(time.time()) + TICKET_S))
+
+
+def _signed(settings: Settings, until: str) -> str:
+    return f"{until}.{hmac.digest(settings.api_token.encode(), until.encode(), 'sha256').hex()}"
+
+
+def _same(token: bytes, known: str) -> bool:
+    return bool(hmac.compare_digest(token, known.encode())) and bool(known)
+
+
+def _foreign(scope: Scope, headers: dict[bytes, bytes]) -> Refusal | None:
+    """A page of another site must not send, cancel or pause in the name of who looks at it."""
+    if scope["method"] in READING:
+        return None
+    site = headers.get(b"sec-fetch-site")
+    if site is None and b"origin" in headers:  # an old browser
+        host = urlsplit(headers[b"origin"].decode("latin-1")).netloc
+        site = b"same-origin" if host.encode() == headers.get(b"host") else b"cross-site"
+    if site != b"cross-site":
+        return None
+    return 403, "Another site", "requests from pages of other sites are refused (no CORS)"
+
+
 def _replay(body: bytes, receive: Receive) -> Receive:
     sent = False
 
@@ -87,6 +149,19 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return again
+
+
+def check_tokens(settings: Settings) -> None:
+    """Raise ConfigError for tokens that would not do what their owner thinks."""
+    told = {n: getattr(settings, n) for n in ("api_token", "read_token", "submit_token")}
+    given = {name: value for name, value in told.items() if value}
+    if given and not settings.api_token:
+        raise ConfigError(
+            f"MINIQUEUE_{min(given).upper()} is set and MINIQUEUE_API_TOKEN is not: the API would "
+            "answer anybody; set both"
+        )
+    if len(set(given.values())) < len(given):
+        raise ConfigError("two of the tokens are the same: each needs a value of its own")
 
 
 def check_binding(settings: Settings) -> None:

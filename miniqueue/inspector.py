@@ -87,6 +87,10 @@ class Inspector:
                     source, offset = source + 1, 0
         return Page(found, f"{source}-{offset}" if source < len(sources) else None)
 
+    def now_ms(self) -> int:
+        """Redis' clock."""
+        return self._client.run(redis_time())
+
     def queues(self) -> list[QueueInfo]:
         """All queues that were ever used, by name; at most 1,000."""
         members: Call[list[str]] = Call(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import HTTPException, Query, Response
@@ -63,13 +62,6 @@ class Manage:
         if not unschedule(self._queue(queue), check_name("schedule", schedule_name)):
             raise HTTPException(404, f"queue {queue!r} has no schedule {schedule_name!r}")
         return JSONResponse({"schedule": schedule_name, "removed": True})
-
-    def get_output(
-        self, task_id: str, after: str = "0", limit: Annotated[int, Query(ge=1, le=5000)] = 500
-    ) -> Response:
-        """Pieces of output that a task has emitted; go on with the last piece's id as `after`."""
-        found = self._inspector.output(task_id, after=after, limit=limit)
-        return JSONResponse({"task_id": task_id, "pieces": [asdict(piece) for piece in found]})
 
     def _queue(self, name: str) -> Queue:
         names = [q.name for q in self._inspector.queues()]

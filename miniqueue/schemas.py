@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from miniqueue.cron import Missed
 from miniqueue.options import Options, Takes
 from miniqueue.task import Priority
 
-__all__ = ["Accepted", "AcceptedMany", "ManyTasksIn", "Problem", "TaskIn"]
+__all__ = ["Accepted", "AcceptedMany", "ManyTasksIn", "Problem", "TaskId", "TaskIn"]
 
+TaskId = Annotated[
+    str, Path(max_length=100, pattern=r"^([A-Za-z0-9_-]{1,64}\.)?[A-Za-z0-9_-]{1,64}$")
+]
 QueueName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=["default"])]
 
 

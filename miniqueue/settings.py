@@ -79,12 +79,16 @@ class Settings:
     events_kept: int = _setting(
         10_000, "Entries kept in the event stream of a queue.", 100, 10_000_000
     )
+    max_streams: int = _setting(
+        200, "Server-sent event streams that one API process serves at once.", 0, 100_000
+    )
     host: str = _setting("127.0.0.1", "The address the API binds.")
     port: int = _setting(8000, "The port the API binds.", 0, 65_535)
     api_token: str = _setting(
         "", "The token that every request must carry; empty: none, loopback only."
     )
     read_token: str = _setting("", "A token that may only read.")
+    submit_token: str = _setting("", "A token that may only send tasks.")
     imports: str = _setting("", "Modules with task functions, comma-separated (MINIQUEUE_IMPORT).")
     log_json: bool = _setting(False, "Log lines as JSON.")
 

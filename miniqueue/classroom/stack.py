@@ -27,9 +27,11 @@ from typing import Self
 import httpx
 
 from miniqueue.classroom import shows
+from miniqueue.classroom.faults import listen
 from miniqueue.classroom.reach import answers, empty, external_url, healthy
 from miniqueue.classroom.service import Service, end_all, free_port, listens, redis_command
 from miniqueue.errors import StackError
+from miniqueue.faults import ASK
 from miniqueue.inspector import Inspector
 from miniqueue.queue import Queue
 from miniqueue.redis_client import connect
@@ -42,13 +44,14 @@ START_S = 30.0  # a service that does not answer by then has failed
 
 
 class Stack:
-    """A whole system in your hands; `Stack(...)` returns when all of it answers.
+    """A whole system in your hands; it answers when `Stack(...)` returns.
 
     Uses the Redis of MINIQUEUE_REDIS_URL or REDIS_URL if one is set (in a namespace of its own,
     which is emptied at the end), else launches one. With `settings` nothing is chosen for you:
     that Redis is launched only where its URL is empty, and its namespace is used as it is. A Redis
     that is launched keeps nothing when it stops, unless `redis_options` says so:
-    {"appendonly": "yes", "appendfsync": "always"}. Raises StackError, with the end of the log, for
+    {"appendonly": "yes", "appendfsync": "always"}. The dashboard has buttons that kill and freeze
+    workers unless `faults` is False. Raises StackError, with the end of the log, for
     a service that does not come up.
     """
 
@@ -61,6 +64,7 @@ class Stack:
         port: int = 0,
         environ: Mapping[str, str] | None = None,
         redis_options: Mapping[str, str] | None = None,
+        faults: bool = True,
     ) -> None:
         self._temporary = tempfile.TemporaryDirectory(
             prefix="miniqueue-", ignore_cleanup_errors=True
@@ -76,6 +80,8 @@ class Stack:
         self._cleanup: list[Callable[[], object]] = []
         self._end = weakref.finalize(self, end_all, self._services, self._cleanup, self._temporary)
         self._made = 0
+        if faults:
+            self._extra[ASK] = listen(weakref.ref(self), self._cleanup)
         try:
             self.redis: Service | None = None
             self.settings = self._with_redis(settings)
@@ -223,10 +229,7 @@ class Stack:
 
     @contextlib.contextmanager
     def redis_paused(self) -> Iterator[None]:
-        """Redis stands still (SIGSTOP) inside the with block.
-
-        Only for a Redis that the stack runs.
-        """
+        """Redis, where the stack runs it, stands still (SIGSTOP) inside the with block."""
         redis = self._own_redis()
         redis.signal(signal.SIGSTOP)
         try:
@@ -265,7 +268,9 @@ class Stack:
         raise failure
 
     def _launch_redis(self, settings: Settings) -> None:
-        self.redis = self._launch("redis", self._redis_command(self._redis_port))
+        self.redis = self._launch(
+            "redis", redis_command(self._redis_port, self.directory, options=self._redis_options)
+        )
         client = connect(settings)
         try:
             # A failed connection of redis-py leaves a reference cycle with the frames that asked,
@@ -285,9 +290,6 @@ class Stack:
             client.close()
         if settings.namespace.startswith("stack-"):
             self._cleanup.append(lambda: empty(settings))
-
-    def _redis_command(self, port: int) -> list[str]:
-        return redis_command(port, self.directory, options=self._redis_options)
 
     def _api_command(self) -> list[str]:
         host, port = self.url.removeprefix("http://").rsplit(":", 1)

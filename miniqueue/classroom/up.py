@@ -29,7 +29,9 @@ def up(settings: Settings, *, workers: int, imports: Sequence[str] = ()) -> int:
     if not external:
         settings = settings.but(redis_url="")
     modules = (*settings.modules, *imports)
-    with Stack(workers, settings=settings, imports=modules, port=settings.port) as stack:
+    with Stack(
+        workers, settings=settings, imports=modules, port=settings.port, faults=False
+    ) as stack:
         address = "from the environment" if external else stack.settings.redis_url
         print(f"Redis    {address}")
         print(f"         {stack.http.get('/readyz').json()['durability']['sentence']}")

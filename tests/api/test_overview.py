@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fastapi.testclient import TestClient
@@ -85,9 +86,23 @@ def test_health_and_readiness(http: TestClient) -> None:
     assert "nothing is written to disk" in ready["durability"]["sentence"]
 
 
-def test_the_root_leads_to_the_docs(http: TestClient) -> None:
-    reply = http.get("/", follow_redirects=False)
-    assert (reply.status_code, reply.headers["location"]) == (307, "docs")
+def test_the_root_is_the_dashboard_and_takes_nothing_from_elsewhere(http: TestClient) -> None:
+    page = http.get("/")
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'; script-src 'self'" in policy
+    files = re.findall(r'(?:src|href)="(dashboard/[^"]+)"', page.text)
+    assert len(files) >= 4
+    for file in files:
+        reply = http.get(f"/{file}")
+        assert (reply.status_code, reply.headers["content-security-policy"]) == (200, policy)
+        assert reply.headers["x-content-type-options"] == "nosniff"
+    # inline code and foreign addresses would be refused by that policy: there are none
+    assert not re.search(r"<script(?![^>]* src=)|\son[a-z]+=|style=|https?://", page.text)
+
+
+def test_the_page_needs_no_file_outside_its_folder(http: TestClient) -> None:
+    assert http.get("/dashboard/../api.py").status_code == 404
+    assert http.get("/dashboard/%2e%2e/api.py").status_code == 404
 
 
 def test_every_route_is_described() -> None:

@@ -1,0 +1,70 @@
+"""A real browser on a real stack."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from miniqueue.classroom import Stack
+from miniqueue.settings import Settings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium, the one that is installed."""
+    found = next((path for name in NAMES if (path := shutil.which(name))), None)
+    if found is None:
+        why = "no Chromium here: apt install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(why)
+        pytest.skip(why)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """A stack with a short lease, so that a killed worker's task is soon taken back."""
+    with Stack(workers=2, settings=Settings(redis_url="", lease_s=1.5)) as stack:
+        yield stack
+
+
+@pytest.fixture
+def page(browser: Browser, stack: Stack) -> Iterator[Page]:
+    """The dashboard, live; any error in its console fails the test."""
+    yield from opened(browser, stack.url)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Where screenshots go: into the docs when they are made anew (MINIQUEUE_PICTURES=1)."""
+    docs = Path(__file__).parents[2] / "docs" / "img"
+    return docs if os.environ.get("MINIQUEUE_PICTURES") else tmp_path
+
+
+def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
+    """A page of its own session, ended with the test."""
+    context = browser.new_context(**options)
+    page = context.new_page()
+    page.set_default_timeout(8000)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"{url}/")
+    page.wait_for_selector("#link[data-state=on]")
+    yield page
+    context.close()
+    assert errors == []
