@@ -23,6 +23,7 @@ from miniqueue.views import QueueInfo, WorkerInfo
 __all__ = ["MOST", "Aims", "Autoscaler", "Bounds", "Gauge", "Load", "Reading", "needed", "read"]
 
 MOST = 256  # workers of one `miniqueue up`
+TOLD_S = 1.5  # a run that ended is known by then: workers tell once a second
 ENDS = ("succeeded", "failed", "cancelled", "retried", "lost")  # what becomes of a run
 
 
@@ -171,7 +172,7 @@ class Gauge:
         arrived = reading.started - oldest.started + reading.waiting - oldest.waiting
         return Load(
             max(0.0, arrived / passed_s) if passed_s > 0 else 0.0,
-            max(self._service_s, reading.at_s - self._ended_s),  # no run is shorter than its age
+            max(self._service_s, reading.at_s - self._ended_s - TOLD_S),  # no shorter than its age
             reading.waiting,
             sum(r.busy for r, *_ in self._readings) / len(self._readings),
         )

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miniqueue.classroom.autoscale import (
+    TOLD_S,
     Aims,
     Autoscaler,
     Bounds,
@@ -140,8 +141,14 @@ def test_a_task_that_does_not_end_is_as_long_as_it_has_run() -> None:
     gauge = Gauge(10.0)
     for second in range(5):
         load = gauge.add(Reading(50.0 + second, waiting=3, started=1, busy=1))
-    assert load.service_s == 4.0
+    assert load.service_s == 4.0 - TOLD_S
     assert gauge.add(Reading(55.0, waiting=3, started=1, busy=0)).service_s == 0.0
+
+
+def test_a_run_that_is_not_told_yet_is_not_long() -> None:
+    gauge = Gauge(10.0)
+    gauge.add(Reading(0.0, busy=0))
+    assert gauge.add(Reading(1.0, waiting=100, started=1, busy=1)).service_s == 0.0
 
 
 def test_counters_that_begin_anew_are_no_arrivals() -> None:
