@@ -135,6 +135,8 @@ def test_service_time_is_that_of_the_runs_that_ended_meanwhile() -> None:
     assert load.service_s == pytest.approx(0.2)
     load = gauge.add(Reading(2.0, runs={"a": (2, 0.4), "c": (2, 0.4)}))  # another a
     assert load.service_s == pytest.approx(0.2)
+    load = gauge.add(Reading(3.0, runs={"a": (6, 2.0), "c": (2, 0.4)}))
+    assert load.service_s == pytest.approx((0.8 + 1.6) / (4 + 4))
 
 
 def test_a_task_that_does_not_end_is_as_long_as_it_has_run() -> None:
@@ -274,6 +276,7 @@ def test_it_stops_no_worker_that_is_in_a_task(stack: Stack) -> None:
     handle = stack.queue.enqueue("sleep", 2)
     wait_for(lambda: [w for w in stack.inspector.workers() if w.doing], 10)
     (busy,) = [w.id for w in stack.inspector.workers() if w.doing]
+    stack.workers.sort(key=lambda service: service.name == busy)  # scale() stops the last ones
     scaler = Scaler(stack, Bounds(1, 2), Aims(window_s=1.0, calm_s=0.1))
 
     def looked() -> int:
