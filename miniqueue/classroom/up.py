@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from miniqueue.classroom.autoscale import Aims, Autoscaler, Bounds, read
 from miniqueue.classroom.stack import Stack
@@ -18,6 +19,7 @@ from miniqueue.settings import Settings
 
 __all__ = ["Scaler", "up"]
 
+SAY = functools.partial(print, flush=True)
 LOOK_S = 0.5  # how often dead workers are looked for, and the load is read
 
 
@@ -61,12 +63,20 @@ def _look_after(stack: Stack) -> None:
 class Scaler:
     """The hands of the autoscaler: they read the load, start workers and stop idle ones."""
 
-    def __init__(self, stack: Stack, bounds: Bounds, aims: Aims | None = None) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        bounds: Bounds,
+        aims: Aims | None = None,
+        *,
+        say: Callable[[str], object] = SAY,
+    ) -> None:
         self._stack = stack
+        self._say = say
         self._autoscaler = Autoscaler(bounds, stack.settings.concurrency, aims or Aims())
 
     def look(self) -> None:
-        """Read once, and change the number of workers if it is time; prints a line for a change.
+        """Read once, and change the number of workers if it is time; says a line for a change.
 
         While Redis is away nothing changes, and afterwards the load is measured anew. Raises
         StackError for a worker that does not come up.
@@ -88,5 +98,5 @@ class Scaler:
             if stack.workers[-1].name not in idle:
                 return  # all are in a task; at the next look one may not be
         if wanted != have:
-            print(f"workers  {have} -> {wanted}: {self._autoscaler.load}", flush=True)
+            self._say(f"workers  {have} -> {wanted}: {self._autoscaler.load}")
             stack.scale(wanted)
