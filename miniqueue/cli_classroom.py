@@ -21,9 +21,17 @@ Args = argparse.Namespace
 
 
 def _up(args: Args) -> int:
+    from miniqueue.classroom.autoscale import Bounds
     from miniqueue.classroom.up import up
 
-    return up(Settings.from_env().but(port=args.port), workers=args.workers, imports=args.modules)
+    if args.autoscale is None:
+        bounds = Bounds.fixed(2 if args.workers is None else args.workers)
+    elif args.workers is None:
+        bounds = Bounds.parse(args.autoscale)
+    else:
+        raise ConfigError("--workers fixes the number and --autoscale changes it: say one of them")
+    settings = Settings.from_env().but(port=args.port)
+    return up(settings, bounds=bounds, imports=args.modules, faults=args.classroom)
 
 
 def _demo(args: Args) -> int:
@@ -97,7 +105,14 @@ def add_options(parsers: Mapping[str, Any]) -> None:
     """The options of these commands."""
     parsers["demo"].add_argument("--out", default="out", help="folder for the chart (default: out)")
     up = parsers["up"]
-    up.add_argument("--workers", type=int, default=2, help="worker processes (default: 2)")
+    up.add_argument("--workers", type=int, help="worker processes (default: 2)")
+    up.add_argument(
+        "--autoscale", metavar="LOW:HIGH",
+        help="let their number follow the load, like 1:8: arrivals a second times seconds a task",
+    )  # fmt: skip
+    up.add_argument(
+        "--classroom", action="store_true", help="the dashboard has buttons that kill workers"
+    )
     up.add_argument("--port", type=int, help="port of the API (default: MINIQUEUE_PORT or 8000)")
     add_import(up)
     parsers["redis"].add_argument("--port", type=int, default=6379, help="its port (default: 6379)")

