@@ -10,8 +10,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,12 @@ __all__ = [
     "free_port",
     "listens",
     "redis_command",
+    "retire",
     "server_binaries",
     "server_binary",
 ]
 
+LEAVE_S = 1.5  # a worker that waits for work looks up once a second
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 
@@ -110,6 +113,19 @@ class Service:
         with contextlib.suppress(OSError):
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
         return ""
+
+
+def retire(workers: Sequence[Service]) -> None:
+    """Ask workers to end, and wait for those that are idle.
+
+    An idle one looks up once a second; who is still here after LEAVE_S finishes what it runs, and
+    has long been told to take nothing more.
+    """
+    for worker in workers:
+        worker.ask_to_end()
+    end = time.monotonic() + LEAVE_S
+    while any(worker.running for worker in workers) and time.monotonic() < end:
+        time.sleep(0.01)
 
 
 def end_all(services: list[Service], cleanup: list[Callable[[], object]], directory: Any) -> None:

@@ -29,7 +29,7 @@ import httpx
 from miniqueue.classroom import shows
 from miniqueue.classroom.faults import listen
 from miniqueue.classroom.reach import answers, empty, external_url, healthy
-from miniqueue.classroom.service import Service, end_all, free_port, listens, redis_command
+from miniqueue.classroom.service import Service, end_all, free_port, listens, redis_command, retire
 from miniqueue.errors import StackError
 from miniqueue.faults import ASK
 from miniqueue.inspector import Inspector
@@ -155,8 +155,9 @@ class Stack:
     def define(self, module: str, text: str) -> None:
         """Give the workers a module of task functions, or another text for it.
 
-        They are replaced: new ones start, the old ones finish what they run and end. Raises
-        StackError, and changes nothing, if the new ones cannot import it.
+        They are replaced: new ones start, the old ones finish what they run and end; when this
+        returns none of them takes another task. Raises StackError, and changes nothing, if the new
+        ones cannot import it.
         """
         file = self.directory / f"{module}.py"
         known = file.read_text(encoding="utf-8") if file.exists() else ""
@@ -175,8 +176,7 @@ class Stack:
             for worker in failed:
                 self._forget(worker)
             raise
-        for worker in workers:
-            worker.ask_to_end()
+        retire(workers)
         for worker in [w for w in self._leaving if not w.running]:
             self._forget(worker)
         self._leaving = [*(w for w in self._leaving if w.running), *workers]
