@@ -61,13 +61,12 @@ def _say(error: object, code: int) -> int:
 def _api(args: Args) -> int:
     import uvicorn
 
-    from miniqueue.guard import check_binding, check_tokens
+    from miniqueue.guard import check_binding
 
     settings = Settings.from_env().but(host=args.host, port=args.port)
     modules = (*settings.modules, *args.modules)
     settings = settings.but(imports=",".join(modules))
     check_binding(settings)
-    check_tokens(settings)
     os.environ.update(settings.environ())
     if not args.reload:
         _spare_the_collector()

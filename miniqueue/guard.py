@@ -165,7 +165,10 @@ def check_tokens(settings: Settings) -> None:
 
 
 def check_binding(settings: Settings) -> None:
-    """Raise ConfigError for an address that others can reach, unless a token is set."""
+    """Raise ConfigError for an address that others can reach, unless a token is set, and for
+    tokens that check_tokens() refuses.
+    """
+    check_tokens(settings)
     if settings.api_token or settings.host == "localhost":
         return
     try:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from miniqueue.checkup import check, read, sets
@@ -91,14 +90,16 @@ class Inspector:
         """Redis' clock."""
         return self._client.run(redis_time())
 
-    def queues(self) -> list[QueueInfo]:
-        """All queues that were ever used, by name; at most 1,000."""
+    def queue_names(self) -> list[str]:
+        """The names of all queues that were ever used, in order; at most 1,000."""
         members: Call[list[str]] = Call(
             "SSCAN", (self._shared.queues,), (0, "COUNT", 1000), lambda r: list(r[1])
         )
-        return [
-            self.queue_info(name) for name in sorted({*self._client.run(members), self.queue.name})
-        ]
+        return sorted({*self._client.run(members), self.queue.name})
+
+    def queues(self) -> list[QueueInfo]:
+        """All queues, in numbers: a round trip for each."""
+        return [self.queue_info(name) for name in self.queue_names()]
 
     def queue_info(self, name: str) -> QueueInfo:
         """One queue in numbers."""
@@ -176,12 +177,8 @@ class Inspector:
 
         The newest 10,000 events are searched.
         """
-        found = []
-        for event in self.events(limit=NEAR, queue=queue_of(task_id)):
-            marks = tuple(mark for mark in event.tasks if mark.task_id == task_id)
-            if marks:
-                found.append(replace(event, tasks=marks))
-        return found
+        events = self.events(limit=NEAR, queue=queue_of(task_id))
+        return [own for event in events if (own := event.of_task(task_id)) is not None]
 
     def explain(self, task_id: str) -> list[str]:
         """Plain sentences: where it is, why it waits, why it ran twice. Raises TaskNotFound."""

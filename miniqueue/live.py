@@ -7,7 +7,6 @@ misses states, of which only the newest counts, and gets the digests later.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import deque
 from collections.abc import AsyncGenerator
 from dataclasses import asdict
@@ -21,6 +20,7 @@ from miniqueue.feed import Feed, place
 from miniqueue.inspector import Inspector
 from miniqueue.protocol.calls import redis_time
 from miniqueue.redis_client import AsyncClient
+from miniqueue.task import encode_json
 
 __all__ = ["Live"]
 
@@ -105,7 +105,7 @@ class Live:
     def _flush(self, digester: Digester) -> bool:
         digests = [digest.as_dict() for digest in digester.take()]
         if digests:
-            self._past.append((digester.last, _text(digests)))
+            self._past.append((digester.last, encode_json(digests)))
         return bool(digests)
 
     def _look(self) -> str:
@@ -117,17 +117,13 @@ class Live:
             state: dict[str, Any] = {
                 "now_ms": now_ms,
                 "queue": asdict(queue),
-                "queues": [queue.name for queue in self._inspector.queues()],
-                "workers": [asdict(w) | {"alive": w.alive} for w in self._inspector.workers()],
+                "queues": self._inspector.queue_names(),
+                "workers": [worker.as_dict() for worker in self._inspector.workers()],
             }
         except MiniQueueError as error:
             state = {"error": str(error)}
-        return _text(state)
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
+        return encode_json(state)
 
 
 def _message(event: str, value: Any) -> ServerSentEvent:
-    return ServerSentEvent(_text(value), event=event)
+    return ServerSentEvent(encode_json(value), event=event)

@@ -64,7 +64,7 @@ class Manage:
         return JSONResponse({"schedule": schedule_name, "removed": True})
 
     def _queue(self, name: str) -> Queue:
-        names = [q.name for q in self._inspector.queues()]
+        names = self._inspector.queue_names()
         if check_name("queue", name) not in names:
             raise HTTPException(404, f"no queue is called {name!r}; there are {', '.join(names)}")
         return self._sibling(name)

@@ -60,9 +60,7 @@ class Overview:
 
     def get_workers(self) -> Response:
         """The workers, what each is doing, and the age of its last beat."""
-        return JSONResponse(
-            {"workers": [asdict(w) | {"alive": w.alive} for w in self._inspector.workers()]}
-        )
+        return JSONResponse({"workers": [worker.as_dict() for worker in self._inspector.workers()]})
 
     def get_stats(self) -> Response:
         """Sums over all queues."""

@@ -6,10 +6,9 @@ A reader that takes nothing for SEND_S is dropped; it comes back with the id of 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import HTTPException, Query, Request, Response
@@ -26,7 +25,7 @@ from miniqueue.protocol.operations import Protocol
 from miniqueue.redis_client import AsyncClient
 from miniqueue.schemas import TaskId
 from miniqueue.settings import Settings, check_name
-from miniqueue.task import Task, queue_of
+from miniqueue.task import Task, encode_json, queue_of
 from miniqueue.views import Event
 
 __all__ = ["Streams"]
@@ -71,6 +70,7 @@ class Streams:
         self, request: Request, queue: str | None = None, after: After = ""
     ) -> Response:
         """The events of a queue as they happen (SSE); with an id, first those after it."""
+        self._check_room()
         feed, last = self.feed(self._known(queue)), _after(request, after)
         pages = feed.follow(last)
         await anext(pages)  # here 503 can still be said
@@ -84,6 +84,7 @@ class Streams:
 
         204, which tells a browser not to come back, where it has ended and nothing is new.
         """
+        self._check_room()
         last = _after(request, after)
         task = await self._task(task_id)
         if task.finished_ms is not None:
@@ -97,6 +98,7 @@ class Streams:
         self, request: Request, queue: str | None = None, after: After = ""
     ) -> Response:
         """What the dashboard shows (SSE): a digest of each second, and how things stand."""
+        self._check_room()
         name = self._known(queue)
         if name not in self._lives:
             live = Live(self._client, self.feed(name), self._inspector, name)
@@ -123,7 +125,7 @@ class Streams:
     ) -> Messages:
         async with aclosing(pages):
             async for page in pages:
-                found = [own for event in page if (own := _own(event, task_id)) is not None]
+                found = [own for event in page if (own := event.of_task(task_id)) is not None]
                 for event in found:
                     last = event.id
                     yield _message(event)
@@ -152,10 +154,13 @@ class Streams:
             raise _too_many("queues are followed", MOST_QUEUES)
         return name
 
-    def _response(self, messages: Messages) -> Response:
+    def _check_room(self) -> None:
+        """Refuse before anything is read or followed for one stream too many."""
         most = self._settings.max_streams
         if self._open >= most:
             raise _too_many("streams are open (MINIQUEUE_MAX_STREAMS)", most)
+
+    def _response(self, messages: Messages) -> Response:
         return EventSourceResponse(self._counted(messages), ping=PING_S, send_timeout=SEND_S)
 
     async def _counted(self, messages: Messages) -> Messages:
@@ -182,7 +187,7 @@ def _after(request: Request, after: str) -> str:
 
 async def _all(pages: AsyncGenerator[list[Event]], gap: str) -> Messages:
     if gap:
-        yield ServerSentEvent(json.dumps({"after": gap}), event="gap")
+        yield ServerSentEvent(encode_json({"after": gap}), event="gap")
     async with aclosing(pages):
         async for page in pages:
             for event in page:
@@ -194,11 +199,5 @@ async def _each(events: Iterable[Event]) -> Messages:
         yield _message(event)
 
 
-def _own(event: Event, task_id: str) -> Event | None:
-    marks = tuple(mark for mark in event.tasks if mark.task_id == task_id)
-    return replace(event, tasks=marks) if marks else None
-
-
 def _message(event: Event) -> ServerSentEvent:
-    text = json.dumps(asdict(event), separators=(",", ":"))
-    return ServerSentEvent(text, event=event.verb, id=event.id)
+    return ServerSentEvent(encode_json(asdict(event)), event=event.verb, id=event.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from miniqueue.protocol.calls import pairs
@@ -35,6 +35,11 @@ class Event:
     worker: str = ""
     state: str = ""
     reason: str = ""
+
+    def of_task(self, task_id: str) -> Event | None:
+        """The event as far as it is about one task; None where it is not."""
+        marks = tuple(mark for mark in self.tasks if mark.task_id == task_id)
+        return replace(self, tasks=marks) if marks else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,10 @@ class WorkerInfo:
     @property
     def alive(self) -> bool:
         return self.beat_age_s < ALIVE_S
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON shows it."""
+        return asdict(self) | {"alive": self.alive}
 
 
 def parse_worker(worker_id: str, h: Mapping[str, str], now: int) -> WorkerInfo:
