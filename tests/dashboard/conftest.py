@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Headless Chromium, the one that is installed."""
+    """Headless Chromium, the one that is installed.
+
+    Ended with the module: Playwright keeps an event loop running in this thread meanwhile, and
+    another test's asyncio.run() would be refused.
+    """
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
     if found is None:
         why = "no Chromium here: apt install chromium"
