@@ -4,7 +4,7 @@ import { $, attempt, clock, count, duration, make, pointer, sure } from "./dom.j
 import { call, stream } from "./net.js";
 
 const PAGE = 100, MORE = 500, SHOWN = 20000; // rows a request, characters of a long text
-let queue = "", cursor = null, asking = 0, stale = false;
+let queue = "", cursor = null, asking = 0, stale = false, further = false;
 
 // -- the list --------------------------------------------------------------------------------
 
@@ -15,7 +15,7 @@ export function setQueue(name) {
 
 // Something changed: the first page is read again, at most once a second, unless one has gone on.
 export function touched() {
-  if (asking || document.hidden || pointer.down) {
+  if (asking || further || document.hidden || pointer.down) {
     stale = true;
     return;
   }
@@ -28,6 +28,7 @@ export function touched() {
 }
 
 export function reload() {
+  clearTimeout(reload.soon);
   return attempt(() => load(null));
 }
 
@@ -65,7 +66,11 @@ $("list").addEventListener("click", (event) => {
   const id = event.target.dataset?.task;
   if (id) show(id);
 });
-$("more").addEventListener("click", () => attempt(() => load(cursor)));
+$("more").addEventListener("click", async () => {
+  further = true; // or a first page that is read meanwhile would replace what is asked for
+  await attempt(() => load(cursor));
+  further = false;
+});
 $("filter").addEventListener("submit", (event) => {
   event.preventDefault();
   const id = $("filter").elements.id.value.trim();
@@ -75,6 +80,8 @@ $("filter").addEventListener("submit", (event) => {
 $("filter").addEventListener("input", (event) => {
   if (event.target.name === "id") return;
   $("list").ariaBusy = "true";
+  $("more").hidden = true; // it goes on with what is no longer asked for
+  load.newest = "";
   clearTimeout(reload.soon);
   reload.soon = setTimeout(reload, 200);
 });

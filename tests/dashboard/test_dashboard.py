@@ -197,6 +197,7 @@ def shown(page: Page) -> str:
 def test_ten_thousand_tasks_are_listed_without_a_hang(page: Page, stack: Stack) -> None:
     for _ in range(10):
         stack.queue.enqueue_many("echo", [("x",)] * 1000)
+    wait_for(lambda: stack.inspector.queue_info("default").finished >= 10_000)  # none moves now
     rows = filtered(page, "", "echo")
     wait_for(lambda: rows.count() >= 100)
     for seen in range(600, 10_001, 500):
