@@ -48,7 +48,7 @@ class Live:
         """`state` and `digest` messages; the id of a digest is that of the last event in it."""
         self._browsers += 1
         try:
-            if self._worker is None or self._worker.done():
+            if self._worker is None:
                 self._past.clear()
                 self._worker = asyncio.create_task(self._work())
             shown = ""
@@ -85,6 +85,7 @@ class Live:
                 news.set()
                 await asyncio.sleep(TICK_S if self._past else TICK_S / 5)
         finally:
+            self._worker = None  # before anything is awaited: who comes now starts another
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
 

@@ -123,13 +123,16 @@ def test_the_list_is_filtered_by_state_and_function(page: Page, stack: Stack) ->
 
 
 def test_a_queue_is_paused_and_resumed(page: Page, stack: Stack) -> None:
-    page.click("#pause")
-    page.click("#sure-yes")
-    wait_for(lambda: page.inner_text("#pause") == "Resume")
-    send(stack, name="sample")
-    wait_for(lambda: number(page, "waiting") == 1)
-    page.click("#pause")
-    wait_for(lambda: page.inner_text("#pause") == "Pause" and number(page, "waiting") == 0)
+    try:
+        page.click("#pause")
+        page.click("#sure-yes")
+        wait_for(lambda: page.inner_text("#pause") == "Resume")
+        send(stack, name="sample")
+        wait_for(lambda: number(page, "waiting") == 1)
+        page.click("#pause")
+        wait_for(lambda: page.inner_text("#pause") == "Pause" and number(page, "waiting") == 0)
+    finally:
+        stack.queue.resume()  # the other tests share this stack
 
 
 def test_a_worker_is_killed_by_a_button_and_its_task_moves(page: Page, stack: Stack) -> None:
@@ -159,11 +162,13 @@ def test_a_lost_connection_is_resumed_without_missing_an_event(page: Page, stack
     wait_for(lambda: page.locator("#log li").count() > 0)
     page.context.set_offline(True)
     stack.kill_api()
-    wait_for(lambda: page.get_attribute("#link", "data-state") == "off")
-    ids = [stack.queue.enqueue_call("fail", [], {}, {"max_attempts": 1}).id for _ in range(20)]
-    for task in ids:
-        stack.queue.wait(task, 10)
-    stack.start_api()
+    try:
+        wait_for(lambda: page.get_attribute("#link", "data-state") == "off")
+        ids = [stack.queue.enqueue_call("fail", [], {}, {"max_attempts": 1}).id for _ in range(20)]
+        for task in ids:
+            stack.queue.wait(task, 10)
+    finally:
+        stack.start_api()
     page.context.set_offline(False)
     page.wait_for_selector("#link[data-state=on]")
     wait_for(lambda: all(task in page.inner_text("#log") for task in ids))
