@@ -7,7 +7,9 @@ import socket
 import sys
 from dataclasses import dataclass
 
-from miniqueue.redis_client import connect
+from miniqueue.errors import BackendUnavailable, ConfigError
+from miniqueue.protocol.calls import redis_time
+from miniqueue.redis_client import Client, connect
 from miniqueue.settings import Settings
 
 __all__ = ["Finding", "examine"]
@@ -56,17 +58,27 @@ def _server() -> Finding:
 
 
 def _redis(settings: Settings) -> Finding:
-    client = connect(settings)
     try:
-        info = client.raw.info("server")
-    except Exception as error:
+        client = connect(settings)
+    except ConfigError as error:
+        return Finding(str(error), False, "docs/redis.md has all forms of the URL")
+    try:
+        client.run(redis_time())
+        return Finding(f"{_version(client)} answers", True)
+    except BackendUnavailable as error:
         fix = "`miniqueue up` and `make demo` launch one themselves; else set MINIQUEUE_REDIS_URL"
-        return Finding(f"Redis at MINIQUEUE_REDIS_URL: {error}", False, fix)
+        return Finding(f"Redis at MINIQUEUE_REDIS_URL: {error.problem}", False, fix)
     finally:
         client.close()
+
+
+def _version(client: Client) -> str:
+    try:
+        info = client.raw.info("server")
+    except Exception:  # an ACL user need not have INFO
+        return "Redis"
     name = "Valkey" if "valkey_version" in info else "Redis"
-    version = info.get("valkey_version", info.get("redis_version", "?"))
-    return Finding(f"{name} {version} answers", True)
+    return f"{name} {info.get('valkey_version', info.get('redis_version', '?'))}"
 
 
 def _port(settings: Settings) -> Finding:

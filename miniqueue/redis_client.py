@@ -1,26 +1,28 @@
-"""The only module that imports redis: it carries out Calls, synchronously or asynchronously.
+"""What talks to Redis: it carries out Calls, synchronously or asynchronously.
 
 One Call serves both clients, since it holds the words to send and the function that reads the
-reply. A script that Redis does not know (it was restarted) is sent again with its text. Any other
-error of Redis, from "connection refused" to "out of memory", becomes BackendUnavailable; nothing is
-retried here, because only the caller knows whether sending twice is safe.
+reply. A script that Redis does not know (it was restarted, or a replica took over) is sent again
+with its text. Any other error of Redis, from "connection refused" to "out of memory", becomes
+BackendUnavailable; nothing is retried here, because only the caller knows whether sending twice is
+safe. Where Sentinel or a cluster says which Redis it is, they are asked at each new connection.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar, cast
 
 import redis
-import redis.asyncio
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-from miniqueue.errors import BackendUnavailable, ConfigError
-from miniqueue.protocol.calls import Call, script
+from miniqueue.address import Place, parse
+from miniqueue.advice import advise
+from miniqueue.cluster import AsyncClusterClient, ClusterClient, Moved
+from miniqueue.dial import SOCKET_TIMEOUT_S, dial, dial_async, sentinels
+from miniqueue.errors import BackendUnavailable, MiniQueueError
+from miniqueue.protocol.calls import Call, Sent, script
+from miniqueue.protocol.keys import QueueKeys
 from miniqueue.settings import Settings
 
 try:
@@ -30,11 +32,10 @@ except ImportError:  # comes with the extra `api`
 else:
     PACK = _pack_command
 
-__all__ = ["AsyncClient", "Client", "Sent", "connect", "connect_async"]
+__all__ = ["AsyncClient", "Client", "Sent", "SOCKET_TIMEOUT_S", "connect", "connect_async"]
 
 T = TypeVar("T")
 Words = Sequence[str | int | float]  # a command
-SOCKET_TIMEOUT_S = 5.0
 BLOCK_S = 4.0  # a blocking command must answer before the socket gives up
 
 AWAY = redis.exceptions.RedisError  # away, full, read-only, loading: all mean "not now"
@@ -43,31 +44,24 @@ AWAY_OR_LATE = (AWAY, TimeoutError)
 
 def connect(settings: Settings) -> Client:
     """A synchronous client; it connects at the first call. Raises ConfigError for a bad URL."""
-    return Client(_from_url(redis.Redis, settings, Retry(NoBackoff(), 0)))
+    address = parse(settings.redis_url)
+    if address.kind != "cluster":
+        return Client(dial(address))
+    home = QueueKeys(settings.namespace, settings.queue).prefix
+    nodes = ClusterClient(lambda place: Client(dial(address.at(place))), address.places, home)
+    return cast("Client", nodes)
 
 
 def connect_async(settings: Settings) -> AsyncClient:
     """The asynchronous twin of connect()."""
-    retry = redis.asyncio.retry.Retry(NoBackoff(), 0)
-    # Its own time-out takes 25 us a send: here one spans the whole round trip.
-    return AsyncClient(_from_url(redis.asyncio.Redis, settings, retry, socket_timeout=None))
-
-
-def _from_url(
-    kind: Any, settings: Settings, retry: Any, socket_timeout: float | None = SOCKET_TIMEOUT_S
-) -> Any:
-    try:
-        return kind.from_url(
-            settings.redis_url,
-            decode_responses=True,
-            encoding_errors="replace",
-            protocol=2,
-            socket_timeout=socket_timeout,
-            socket_connect_timeout=2.0,
-            retry=retry,
-        )
-    except ValueError as error:
-        raise ConfigError(f"MINIQUEUE_REDIS_URL is not usable: {error}") from None
+    address = parse(settings.redis_url)
+    if address.kind != "cluster":
+        return AsyncClient(dial_async(address))
+    home = QueueKeys(settings.namespace, settings.queue).prefix
+    nodes = AsyncClusterClient(
+        lambda place: AsyncClient(dial_async(address.at(place))), address.places, home
+    )
+    return cast("AsyncClient", nodes)
 
 
 class Client:
@@ -101,12 +95,29 @@ class Client:
         connection = self._post(commands)
         return Sent(lambda: self._parsed(calls, self._replies(connection, commands)))
 
+    def send_each(self, calls: Sequence[Call[Any]]) -> Sent:
+        """As send(), but a call that fails has its error for a reply, and the others theirs."""
+        commands = [*_loads(calls, self._loaded), *[call.command for call in calls]]
+        connection = self._post(commands)
+
+        def replies() -> list[Any]:
+            found = self._replies(connection, commands)[-len(calls) :]
+            return [self._outcome(*pair) for pair in zip(calls, found, strict=True)]
+
+        return Sent(replies)
+
     def _parsed(self, calls: Sequence[Call[Any]], replies: list[Any]) -> list[Any]:
         found = replies[-len(calls) :]  # those of SCRIPT LOAD come first
-        return [
-            self.run(call) if _unknown(reply) else call.parse(_raise(reply))
-            for call, reply in zip(calls, found, strict=True)
-        ]
+        return [self._read(*pair) for pair in zip(calls, found, strict=True)]
+
+    def _read(self, call: Call[Any], reply: Any) -> Any:
+        return self.run(call) if _unknown(reply) else call.parse(_raise(reply))
+
+    def _outcome(self, call: Call[Any], reply: Any) -> Any:
+        try:
+            return self._read(call, reply)
+        except MiniQueueError as error:
+            return error
 
     def _ask(self, commands: Sequence[Words]) -> list[Any]:
         return self._replies(self._post(commands), commands)
@@ -116,7 +127,7 @@ class Client:
         try:
             connection = self._connections.take()
         except AWAY as error:
-            raise BackendUnavailable(str(error)) from None
+            raise _away(error) from None
         try:
             connection.send_packed_command(_packed(connection, commands))
         except BaseException as error:
@@ -140,8 +151,14 @@ class Client:
         except redis.exceptions.ResponseError as error:
             return error
 
+    def nodes(self) -> list[Any]:
+        """What redis-py knows of each Redis that holds a part: here one."""
+        return [self.raw]
+
     def close(self) -> None:
         self.raw.close()
+        for sentinel in sentinels(self.raw):
+            sentinel.close()
 
 
 class _Connections:
@@ -186,13 +203,6 @@ def _at_rest(connection: Any) -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """Calls on their way. `replies()` waits for what run_many() gives; call it once."""
-
-    replies: Callable[[], list[Any]]
-
-
 class AsyncClient:
     """Carries out Calls on a `redis.asyncio.Redis`.
 
@@ -220,7 +230,7 @@ class AsyncClient:
             async with asyncio.timeout(SOCKET_TIMEOUT_S):
                 return call.parse(await self.raw.execute_command(*call.command))
         except AWAY_OR_LATE as error:
-            raise BackendUnavailable(_words(error)) from None
+            raise _away(error) from None
 
     def _flush(self) -> None:
         batch, self._waiting = self._waiting, []
@@ -237,7 +247,7 @@ class AsyncClient:
             if future.done():
                 continue
             if isinstance(reply, AWAY_OR_LATE):
-                future.set_exception(BackendUnavailable(_words(reply)))
+                future.set_exception(_away(reply))
             elif isinstance(reply, BaseException):
                 future.set_exception(reply)
             else:
@@ -271,6 +281,8 @@ class AsyncClient:
 
     async def close(self) -> None:
         await self.raw.aclose()
+        for sentinel in sentinels(self.raw):
+            await sentinel.aclose()
 
 
 def _packed(connection: Any, commands: Sequence[Words]) -> Any:
@@ -282,8 +294,12 @@ def _packed(connection: Any, commands: Sequence[Words]) -> Any:
     return [PACK((*str(name).split(), *rest)) for name, *rest in commands]
 
 
-def _words(error: BaseException) -> str:
-    return str(error) or f"no answer in {SOCKET_TIMEOUT_S:g} s"
+def _away(error: BaseException) -> BackendUnavailable:
+    """What an error of redis-py means to callers: not now, or not here."""
+    if isinstance(error, redis.exceptions.AskError):  # a MovedError is one too
+        asking = not isinstance(error, redis.exceptions.MovedError)
+        return Moved(Place(error.host, error.port), asking=asking)
+    return BackendUnavailable(advise(str(error) or f"no answer in {SOCKET_TIMEOUT_S:g} s"))
 
 
 def _loads(calls: Sequence[Call[Any]], loaded: set[str]) -> list[tuple[str, ...]]:
@@ -309,7 +325,7 @@ def _unknown(reply: Any) -> bool:
 def _raise(reply: Any) -> Any:
     """A reply; what Redis refused, or what kept it from answering, is raised."""
     if isinstance(reply, AWAY):
-        raise BackendUnavailable(str(reply)) from None
+        raise _away(reply) from None
     if isinstance(reply, BaseException):
         raise reply
     return reply

@@ -30,12 +30,18 @@ def _setting(default: Any, doc: str, low: float | None = None, high: float | Non
     return field(default=default, metadata={"doc": doc, "low": low, "high": high})
 
 
+def _secret(default: str, doc: str) -> Any:
+    """A setting that repr() leaves out, since it is or has a password."""
+    return field(default=default, repr=False, metadata={"doc": doc, "low": None, "high": None})
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All that can be set. The variable of `lease_s` is MINIQUEUE_LEASE_S, and so on."""
 
-    redis_url: str = _setting(
-        "redis://127.0.0.1:6379/0", "Where Redis or Valkey answers. REDIS_URL is read too."
+    redis_url: str = _secret(
+        "redis://127.0.0.1:6379/0",
+        "Where Redis or Valkey answers; [redis.md](redis.md) has all forms. REDIS_URL is read too.",
     )
     namespace: str = _setting("mq", "First word of every key: one Redis can serve a whole class.")
     queue: str = _setting("default", "The queue used when none is named.")
@@ -84,11 +90,11 @@ class Settings:
     )
     host: str = _setting("127.0.0.1", "The address the API binds.")
     port: int = _setting(8000, "The port the API binds.", 0, 65_535)
-    api_token: str = _setting(
+    api_token: str = _secret(
         "", "The token that every request must carry; empty: none, loopback only."
     )
-    read_token: str = _setting("", "A token that may only read.")
-    submit_token: str = _setting("", "A token that may only send tasks.")
+    read_token: str = _secret("", "A token that may only read.")
+    submit_token: str = _secret("", "A token that may only send tasks.")
     imports: str = _setting("", "Modules with task functions, comma-separated (MINIQUEUE_IMPORT).")
     log_json: bool = _setting(False, "Log lines as JSON.")
 

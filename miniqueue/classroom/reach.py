@@ -37,13 +37,12 @@ def empty(settings: Settings) -> None:
     """Remove all keys of a namespace that the stack made for itself."""
     client = connect(settings)
     try:
-        batch: list[str] = []
-        for key in client.raw.scan_iter(match=f"{settings.namespace}:*", count=1000):
-            batch.append(key)
-            if len(batch) == 1000:
-                client.raw.unlink(*batch)
-                batch.clear()
-        if batch:
-            client.raw.unlink(*batch)
+        for node in client.nodes():
+            pipe = node.pipeline(transaction=False)  # in a cluster each key has a slot of its own
+            for key in node.scan_iter(match=f"{settings.namespace}:*", count=1000):
+                pipe.unlink(key)
+                if len(pipe) == 1000:
+                    pipe.execute()
+            pipe.execute()
     finally:
         client.close()

@@ -30,9 +30,10 @@ from miniqueue.classroom import shows
 from miniqueue.classroom.faults import listen
 from miniqueue.classroom.reach import answers, empty, external_url, healthy
 from miniqueue.classroom.service import Service, end_all, free_port, listens, redis_command, retire
-from miniqueue.errors import StackError
+from miniqueue.errors import BackendUnavailable, StackError
 from miniqueue.faults import ASK
 from miniqueue.inspector import Inspector
+from miniqueue.protocol.calls import redis_time
 from miniqueue.queue import Queue
 from miniqueue.redis_client import connect
 from miniqueue.settings import Settings
@@ -283,9 +284,9 @@ class Stack:
     def _check_redis(self, settings: Settings) -> None:
         client = connect(settings)
         try:
-            client.raw.ping()
-        except Exception as error:
-            raise StackError(f"the Redis of MINIQUEUE_REDIS_URL does not answer: {error}") from None
+            client.run(redis_time())
+        except BackendUnavailable as error:
+            raise StackError(f"MINIQUEUE_REDIS_URL does not answer: {error.problem}") from None
         finally:
             client.close()
         if settings.namespace.startswith("stack-"):

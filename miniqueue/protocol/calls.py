@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Call", "entries", "pairs", "redis_time", "same", "script", "scripts", "sha"]
+__all__ = ["Call", "Sent", "entries", "pairs", "redis_time", "same", "script", "scripts", "sha"]
 
 T = TypeVar("T")
 _LUA = Path(__file__).parent / "lua"
@@ -35,6 +35,13 @@ class Call(Generic[T]):
         if self.name.isupper():
             return (self.name, *self.keys, *self.args)
         return ("EVALSHA", sha(self.name), len(self.keys), *self.keys, *self.args)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Calls on their way. `replies()` waits for what run_many() gives; call it once."""
+
+    replies: Callable[[], list[Any]]
 
 
 @functools.cache
