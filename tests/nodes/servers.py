@@ -128,3 +128,71 @@ def with_tls(house: House, cert: Path, options: Mapping[str, str]) -> int:
         if service.running:
             return port
     pytest.skip("no server here was built with TLS (Debian's redis-server is); the front stands in")
+
+
+# -- Sentinel --------------------------------------------------------------------------------------
+
+SERVICE = "prim"
+
+
+@dataclass
+class Watched:
+    """A primary, its replica, and three Sentinels that watch them."""
+
+    house: House
+    ports: list[int] = field(default_factory=lambda: [free_port() for _ in range(5)])
+    servers: list[Service] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        hosts = ",".join(f"127.0.0.1:{port}" for port in self.ports[2:])
+        return f"redis+sentinel://{hosts}/{SERVICE}"
+
+    def start(self) -> None:
+        """Returns when the replica follows and the Sentinels know of it."""
+        primary, replica, *sentinels = self.ports
+        of = {"replicaof": f"127.0.0.1 {primary}", "repl-diskless-sync-delay": "0"}
+        self.servers = [self.house.server(primary, {"repl-diskless-sync-delay": "0"})]
+        wait_for(lambda: pongs(primary))
+        self.servers.append(self.house.server(replica, of))
+        wait_for(self.follows)
+        for port in sentinels:
+            self._sentinel(port)
+        wait_for(lambda: all(self.knows(port) for port in sentinels))
+
+    def follows(self) -> bool:
+        """Whether the replica has what the primary has."""
+        if not pongs(self.ports[1]):
+            return False
+        with admin(self.ports[1]) as client:
+            return bool(client.info("replication")["master_link_status"] == "up")
+
+    def knows(self, port: int) -> bool:
+        if not pongs(port):
+            return False
+        with admin(port) as client:
+            state = client.sentinel_master(SERVICE)
+        return bool(state["num-slaves"] == 1 and "s_down" not in str(state["flags"]))
+
+    def primary(self) -> int:
+        """Its port, as a Sentinel says."""
+        with admin(self.ports[2]) as client:
+            return int(client.sentinel_get_master_addr_by_name(SERVICE)[1])
+
+    def _sentinel(self, port: int) -> None:
+        """It knows the others from the start, which it would else hear from the primary."""
+        told = [f"port {port}", "bind 127.0.0.1", f"dir {self.house.folder}"]
+        told += [f"sentinel myid {port:040x}"]
+        told += [f"sentinel monitor {SERVICE} 127.0.0.1 {self.ports[0]} 2"]
+        told += [f"sentinel down-after-milliseconds {SERVICE} 800"]
+        told += [f"sentinel failover-timeout {SERVICE} 3000"]
+        told += [
+            f"sentinel known-sentinel {SERVICE} 127.0.0.1 {other} {other:040x}"
+            for other in self.ports[2:]
+            if other != port
+        ]
+        conf = self.house.folder / f"sentinel-{port}.conf"
+        conf.write_text("\n".join(told) + "\n")
+        binary = server_binary()
+        assert binary is not None
+        self.house.start(f"sentinel-{port}", [binary, str(conf), "--sentinel"], {})

@@ -1,0 +1,95 @@
+"""The primary is killed under load: Sentinel names another, and all goes on by itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from miniqueue.classroom.service import free_port, listens
+from miniqueue.errors import BackendUnavailable
+from miniqueue.inspector import Inspector
+from miniqueue.queue import Queue
+from miniqueue.settings import Settings
+from tests.nodes.load import Account, Sender, account, by_python
+from tests.nodes.servers import MINIQUEUE, House, Watched, housing
+from tests.processes import wait_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(40)]
+
+LEASE_S = 1.0
+TAIL_S = 0.5  # what was accepted so shortly before the primary died may be lost
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    with housing(tmp_path) as house:
+        yield house
+
+
+@pytest.fixture
+def watched(house: House) -> Watched:
+    watched = Watched(house)
+    watched.start()
+    return watched
+
+
+def by_http(door: httpx.Client, diary: Path) -> Sender:
+    def send(mark: str) -> str:
+        answer = door.post("/task", json={"name": "note", "args": [str(diary), mark]})
+        if answer.status_code == 503:
+            raise BackendUnavailable(answer.text)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["task_id"])
+
+    return Sender("http", send)
+
+
+def test_nothing_but_the_tail_is_lost_and_all_goes_on_after_a_failover(
+    house: House,
+    watched: Watched,
+    record_property: pytest.RecordProperty,  # type: ignore[name-defined]
+) -> None:
+    settings = Settings(redis_url=watched.url, lease_s=LEASE_S)
+    queue, diary, http = Queue(settings=settings), house.folder / "diary", free_port()
+    for name in ("w1", "w2"):
+        command = [*MINIQUEUE, "worker", "--name", name, "--import", "tests.nodes.jobs"]
+        house.start(name, command, settings.environ())
+    house.start("api", [*MINIQUEUE, "api", "--port", str(http)], settings.environ())
+    inspector = Inspector(queue)
+    wait_for(lambda: len(inspector.workers()) == 2 and listens(http))
+    door = httpx.Client(base_url=f"http://127.0.0.1:{http}", timeout=10)
+    senders = [Sender("python", by_python(queue, diary)), by_http(door, diary)]
+    wait_for(lambda: all(len(sender.accepted) > 100 for sender in senders))
+
+    old = watched.primary()
+    watched.servers[0].kill()
+    killed = time.monotonic()
+    wait_for(lambda: watched.primary() != old, 15)
+    print("promoted", time.monotonic() - killed)
+    promoted = time.monotonic()
+    wait_for(lambda: all(sender.since(promoted) > 50 for sender in senders))
+    for sender in senders:
+        sender.stop()
+    accepted = senders[0].accepted | senders[1].accepted
+
+    def settled() -> Account | None:
+        found = account(queue, diary, accepted)
+        return None if found.waiting else found
+
+    print("sent", time.monotonic() - killed)
+    found = wait_for(settled, 15)
+    print("settled", time.monotonic() - killed)
+    back = [min(at for _, at in s.accepted.values() if at > killed) - killed for s in senders]
+    told = f"{found}; accepted again after {back[0]:.1f} and {back[1]:.1f} s"
+    print(told)
+    tail = {mark for mark, (_, at) in accepted.items() if killed - TAIL_S < at <= killed}
+    assert set(found.lost) <= tail, told
+    assert set(found.twice) <= {m for m, (_, at) in accepted.items() if at < promoted}
+    assert found.done + len(found.lost) == found.accepted
+    assert inspector.check() == []
+    queue.client.close()
+    door.close()
