@@ -6,8 +6,9 @@ mq:workers, ...) is read and written by commands of one key each, which go where
 A command without a key, like TIME, goes with the others of its round trip, or to the home queue.
 
 The map of slots is asked of any node. When a node does not answer, or says that the keys moved, it
-is asked anew. Only a call that a node refused with MOVED or ASK, and so did not carry out, is sent
-again: whether anything else may be sent twice, only the caller knows.
+is asked anew. Only a call that a node refused with MOVED, and so did not carry out, is sent again:
+whether anything else may be sent twice, only the caller knows. While a slot is moving from node to
+node, its queue is away.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any, Protocol, TypeVar
 
 from miniqueue.address import Place
 from miniqueue.errors import BackendUnavailable
-from miniqueue.protocol.calls import Call, Sent, same, script
+from miniqueue.protocol.calls import Call, Sent, same
 
 __all__ = ["AsyncClusterClient", "ClusterClient", "Moved", "Slots", "slot_of"]
 
@@ -31,15 +32,14 @@ ASK: Call[Any] = Call("CLUSTER", (), ("SLOTS",), same)
 
 
 class Moved(BackendUnavailable):
-    """The keys of a call are on another node (now, or for this one call: `asking`)."""
+    """The keys of a call are on another node; it was not carried out."""
 
-    def __init__(self, place: Place, *, asking: bool = False) -> None:
+    def __init__(self, place: Place) -> None:
         super().__init__(
             f"these keys are on {place}, another node of a cluster; "
             "MINIQUEUE_REDIS_URL must begin with redis+cluster://"
         )
         self.place = place
-        self.asking = asking
 
 
 class Node(Protocol):
@@ -48,7 +48,6 @@ class Node(Protocol):
     raw: Any
 
     def run(self, call: Call[T]) -> T: ...
-    def run_many(self, calls: Sequence[Call[Any]]) -> list[Any]: ...
     def send_each(self, calls: Sequence[Call[Any]]) -> Sent: ...
     def close(self) -> None: ...
 
@@ -205,15 +204,11 @@ class ClusterClient:
             if not isinstance(outcome, Moved):
                 break
             self._slots.doubt()
-            outcome = self._sent_on(call, outcome)
+            place = outcome.place if outcome.place.host else self._places([call])[0]
+            outcome = self._outcomes(place, self._post(place, [call]), 1)[0]
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
-
-    def _sent_on(self, call: Call[Any], moved: Moved) -> Any:
-        calls = asking(call) if moved.asking else [call]
-        posted = self._post(moved.place, calls)
-        return self._outcomes(moved.place, posted, len(calls))[-1]
 
     def _places(self, calls: Sequence[Call[Any]]) -> list[Place]:
         if not self._slots.known:
@@ -259,28 +254,23 @@ class AsyncClusterClient:
             await node.close()
 
     async def _carry(self, call: Call[T], carry: Callable[[AsyncNode, Call[T]], Any]) -> T:
-        if not self._slots.known:
-            await self._ask()
-        (place,) = self._slots.places([call])
+        place = await self._place(call)
         for _ in range(HOPS):
             try:
                 result: T = await carry(self._node(place), call)
                 return result
             except Moved as moved:
                 self._slots.doubt()
-                if moved.asking:
-                    return await self._with_leave(call, moved.place)
-                place = moved.place
+                place = moved.place if moved.place.host else await self._place(call)
             except BackendUnavailable:
                 self._slots.doubt(place)
                 raise
         raise BackendUnavailable(f"its keys have moved {HOPS} times")
 
-    async def _with_leave(self, call: Call[T], place: Place) -> T:
-        """Ask a node for keys that are on their way to it: both words must follow each other."""
-        replies = await asyncio.gather(*map(self._node(place).run, asking(call)))
-        result: T = replies[-1]
-        return result
+    async def _place(self, call: Call[Any]) -> Place:
+        if not self._slots.known:
+            await self._ask()
+        return self._slots.places([call])[0]
 
     async def _ask(self) -> None:
         async with self._asking:
@@ -298,16 +288,6 @@ class AsyncClusterClient:
         if place not in self._nodes:
             self._nodes[place] = self._make(place)
         return self._nodes[place]
-
-
-def asking(call: Call[Any]) -> list[Call[Any]]:
-    """A call with leave to touch keys that are on their way, its script as text: there is no
-    second chance."""
-    leave: Call[Any] = Call("ASKING", (), (), same)
-    if call.name.isupper():
-        return [leave, call]
-    words = (script(call.name), len(call.keys), *call.keys, *call.args)
-    return [leave, Call("EVAL", (), words, call.parse)]
 
 
 def silence(errors: Sequence[str]) -> str:

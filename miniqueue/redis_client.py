@@ -296,9 +296,10 @@ def _packed(connection: Any, commands: Sequence[Words]) -> Any:
 
 def _away(error: BaseException) -> BackendUnavailable:
     """What an error of redis-py means to callers: not now, or not here."""
-    if isinstance(error, redis.exceptions.AskError):  # a MovedError is one too
-        asking = not isinstance(error, redis.exceptions.MovedError)
-        return Moved(Place(error.host, error.port), asking=asking)
+    if isinstance(error, redis.exceptions.MovedError):
+        return Moved(Place(error.host, error.port))
+    if isinstance(error, redis.exceptions.AskError):
+        return BackendUnavailable("these keys are moving to another node; again in a moment")
     return BackendUnavailable(advise(str(error) or f"no answer in {SOCKET_TIMEOUT_S:g} s"))
 
 

@@ -81,3 +81,11 @@ def account(queue: Queue, diary: Path, accepted: dict[str, tuple[str, float]]) -
     twice = [mark for mark, times in ran.items() if times > 1]
     done = sum(mark in ran for mark in accepted)
     return Account(len(accepted), done, lost, twice, waiting)
+
+
+def settled(queue: Queue, diary: Path, accepted: dict[str, tuple[str, float]]) -> Account:
+    """The account, once nothing waits any more."""
+    end = time.monotonic() + 15
+    while (found := account(queue, diary, accepted)).waiting:
+        assert time.monotonic() < end, f"{found}; the first: {found.waiting[:3]}"
+    return found

@@ -196,3 +196,68 @@ class Watched:
         binary = server_binary()
         assert binary is not None
         self.house.start(f"sentinel-{port}", [binary, str(conf), "--sentinel"], {})
+
+
+# -- a cluster -------------------------------------------------------------------------------------
+
+SLOTS = 16_384
+NODE_TIMEOUT_MS = 1000
+
+
+@dataclass
+class Cluster:
+    """Three primaries and a replica of each. `ports`: of the primaries, then of the replicas."""
+
+    house: House
+    ports: list[int] = field(default_factory=lambda: [free_port() for _ in range(6)])
+    buses: list[int] = field(default_factory=lambda: [free_port() for _ in range(6)])
+    servers: list[Service] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"redis+cluster://127.0.0.1:{self.ports[0]},127.0.0.1:{self.ports[1]}"
+
+    def start(self) -> None:
+        """Returns when every node serves and every replica follows."""
+        for number, port in enumerate(self.ports):
+            conf = self.house.folder / f"nodes-{port}.conf"
+            conf.write_text(self._nodes(number))
+            options = {"cluster-enabled": "yes", "cluster-config-file": str(conf)}
+            options |= {"cluster-port": str(self.buses[number]), "repl-diskless-sync-delay": "0"}
+            options |= {"cluster-node-timeout": str(NODE_TIMEOUT_MS)}
+            options |= {"cluster-require-full-coverage": "no"}
+            self.servers.append(self.house.server(port, options))
+        wait_for(lambda: all(map(self.serves, range(6))))
+
+    def serves(self, number: int) -> bool:
+        """Whether a node sees the cluster as whole, and follows if it is a replica."""
+        if not pongs(self.ports[number]):
+            return False
+        with admin(self.ports[number]) as client:
+            role, *rest = client.execute_command("ROLE")
+            whole = "cluster_state:ok" in client.execute_command("CLUSTER", "INFO")
+        follows = role == "master" if number < 3 else rest[2] == "connected"
+        return whole and follows
+
+    def owner(self, slot: int) -> int:
+        """The number of the primary that has a slot at the start."""
+        return min(slot * 3 // SLOTS, 2)
+
+    def _nodes(self, me: int) -> str:
+        """The file in which a node keeps what it knows of the others: here all, from the start."""
+        lines = []
+        for number, port in enumerate(self.ports):
+            flags = ("myself," if number == me else "") + ("master" if number < 3 else "slave")
+            of = "-" if number < 3 else self.id(number - 3)
+            where = f"127.0.0.1:{port}@{self.buses[number]}"
+            slots = f" {self.first(number)}-{self.first(number + 1) - 1}" if number < 3 else ""
+            epoch = number % 3 + 1
+            lines.append(f"{self.id(number)} {where} {flags} {of} 0 0 {epoch} connected{slots}")
+        return "\n".join([*lines, "vars currentEpoch 3 lastVoteEpoch 0", ""])
+
+    def id(self, number: int) -> str:
+        return f"{self.ports[number]:040x}"
+
+    def first(self, number: int) -> int:
+        """The first slot of a primary."""
+        return -(-number * SLOTS // 3)

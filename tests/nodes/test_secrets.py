@@ -145,7 +145,7 @@ def test_the_asynchronous_client_speaks_tls_too(
 
 def named() -> set[str]:
     """The commands that the scripts and modules of core and faces name."""
-    found = {"evalsha", "script|load", "cluster|slots", "eval", "asking"}
+    found = {"evalsha", "script|load", "cluster|slots", "eval"}
     for file in (ROOT / "miniqueue/protocol/lua").glob("*.lua"):
         found |= {word.lower() for word in re.findall(r"redis\.p?call\('(\w+)'", file.read_text())}
     for file in [*(ROOT / "miniqueue").glob("*.py"), *(ROOT / "miniqueue/protocol").glob("*.py")]:

@@ -14,7 +14,7 @@ from miniqueue.errors import BackendUnavailable
 from miniqueue.inspector import Inspector
 from miniqueue.queue import Queue
 from miniqueue.settings import Settings
-from tests.nodes.load import Account, Sender, account, by_python
+from tests.nodes.load import Sender, by_python, settled
 from tests.nodes.servers import MINIQUEUE, House, Watched, housing
 from tests.processes import wait_for
 
@@ -69,20 +69,13 @@ def test_nothing_but_the_tail_is_lost_and_all_goes_on_after_a_failover(
     watched.servers[0].kill()
     killed = time.monotonic()
     wait_for(lambda: watched.primary() != old, 15)
-    print("promoted", time.monotonic() - killed)
     promoted = time.monotonic()
     wait_for(lambda: all(sender.since(promoted) > 50 for sender in senders))
     for sender in senders:
         sender.stop()
     accepted = senders[0].accepted | senders[1].accepted
 
-    def settled() -> Account | None:
-        found = account(queue, diary, accepted)
-        return None if found.waiting else found
-
-    print("sent", time.monotonic() - killed)
-    found = wait_for(settled, 15)
-    print("settled", time.monotonic() - killed)
+    found = settled(queue, diary, accepted)
     back = [min(at for _, at in s.accepted.values() if at > killed) - killed for s in senders]
     told = f"{found}; accepted again after {back[0]:.1f} and {back[1]:.1f} s"
     print(told)
