@@ -1,12 +1,15 @@
 """Dial: makes redis-py's client for an Address; nothing is connected yet.
 
 It never retries by itself. Where Sentinel knows which Redis is the primary, it is asked at each new
-connection: after a failover the next connection leads to the new one.
+connection, and once a second by whoever sends: a primary that was replaced and is alive takes what
+nobody will ever find, until Sentinel makes a replica of it, some ten seconds later.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import time
 from typing import Any
 
 import redis
@@ -16,9 +19,10 @@ from redis.retry import Retry
 
 from miniqueue.address import Address
 
-__all__ = ["SOCKET_TIMEOUT_S", "dial", "dial_async", "sentinels"]
+__all__ = ["SOCKET_TIMEOUT_S", "Primary", "dial", "dial_async", "primary", "sentinels"]
 
 SOCKET_TIMEOUT_S = 5.0
+LOOK_S = 1.0
 SENTINEL_S = 0.5  # a Sentinel that does not answer by then is passed over
 
 
@@ -39,6 +43,35 @@ def sentinels(raw: Any) -> list[Any]:
     """The clients with which Sentinels are asked; they have connections of their own."""
     manager = getattr(raw.connection_pool, "sentinel_manager", None)
     return getattr(manager, "sentinels", [])
+
+
+class Primary:
+    """Where the primary is, as Sentinel said within the last second."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+        self._next = 0.0
+        self._address: tuple[str, int] | None = None
+
+    def has(self, connection: Any) -> bool:
+        """Whether a connection leads there; where Sentinel cannot say, nothing has changed."""
+        if time.monotonic() >= self._next:
+            with contextlib.suppress(redis.RedisError):
+                self._address = self._pool.get_master_address()
+            self._next = time.monotonic() + LOOK_S
+        return self._address in (None, (connection.host, connection.port))
+
+    async def look(self) -> None:
+        """The asynchronous twin: idle connections that lead elsewhere are closed."""
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + LOOK_S
+            with contextlib.suppress(redis.RedisError):
+                await self._pool.get_master_address()
+
+
+def primary(raw: Any) -> Primary | None:
+    """What a client of dial() or dial_async() must ask before it uses a connection again."""
+    return Primary(raw.connection_pool) if sentinels(raw) else None
 
 
 def _client(module: Any, address: Address, retry: Any, socket_timeout: float | None) -> Any:

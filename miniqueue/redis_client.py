@@ -4,7 +4,7 @@ One Call serves both clients, since it holds the words to send and the function 
 reply. A script that Redis does not know (it was restarted, or a replica took over) is sent again
 with its text. Any other error of Redis, from "connection refused" to "out of memory", becomes
 BackendUnavailable; nothing is retried here, because only the caller knows whether sending twice is
-safe. Where Sentinel or a cluster says which Redis it is, they are asked at each new connection.
+safe. Where Sentinel or a cluster says which Redis it is, dial.py and cluster.py ask them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import redis
 from miniqueue.address import Place, parse
 from miniqueue.advice import advise
 from miniqueue.cluster import AsyncClusterClient, ClusterClient, Moved
-from miniqueue.dial import SOCKET_TIMEOUT_S, dial, dial_async, sentinels
+from miniqueue.dial import SOCKET_TIMEOUT_S, dial, dial_async, primary, sentinels
 from miniqueue.errors import BackendUnavailable, MiniQueueError
 from miniqueue.protocol.calls import Call, Sent, script
 from miniqueue.protocol.keys import QueueKeys
@@ -170,6 +170,7 @@ class _Connections:
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
+        self._primary = primary(raw)
         self._kept: list[Any] = []  # pop() and append() are atomic
         self._pid = os.getpid()
 
@@ -181,7 +182,7 @@ class _Connections:
             connection = self._kept.pop()
         except IndexError:
             return self._raw.connection_pool.get_connection()
-        if _at_rest(connection):
+        if _at_rest(connection) and (self._primary is None or self._primary.has(connection)):
             return connection
         self.close(connection)
         return self.take()
@@ -214,6 +215,7 @@ class AsyncClient:
         self._loaded: set[str] = set()
         self._waiting: list[tuple[Call[Any], asyncio.Future[Any]]] = []
         self._sending: set[asyncio.Task[None]] = set()
+        self._primary = primary(raw)
 
     async def run(self, call: Call[T]) -> T:
         """As Client.run; calls of other coroutines in this turn share the round trip."""
@@ -258,6 +260,8 @@ class AsyncClient:
         words = [*loads, *(call.command for call in calls)]
         pool = self.raw.connection_pool
         async with asyncio.timeout(SOCKET_TIMEOUT_S):
+            if self._primary is not None:
+                await self._primary.look()
             connection = await pool.get_connection()
             try:
                 await connection.send_packed_command(_packed(connection, words))

@@ -27,7 +27,7 @@ class Sender:
         self.accepted: dict[str, tuple[str, float]] = {}
         self.refused: list[float] = []
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=self.name)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:

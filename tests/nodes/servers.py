@@ -171,8 +171,13 @@ class Watched:
         if not pongs(port):
             return False
         with admin(port) as client:
-            state = client.sentinel_master(SERVICE)
-        return bool(state["num-slaves"] == 1 and "s_down" not in str(state["flags"]))
+            replicas = client.sentinel_slaves(SERVICE)
+            if not replicas or replicas[0]["master-link-status"] != "ok":
+                return False
+            try:
+                return bool(client.execute_command("SENTINEL", "CKQUORUM", SERVICE))
+            except redis.ResponseError:  # they do not hear each other yet
+                return False
 
     def primary(self) -> int:
         """Its port, as a Sentinel says."""
@@ -184,7 +189,7 @@ class Watched:
         told = [f"port {port}", "bind 127.0.0.1", f"dir {self.house.folder}"]
         told += [f"sentinel myid {port:040x}"]
         told += [f"sentinel monitor {SERVICE} 127.0.0.1 {self.ports[0]} 2"]
-        told += [f"sentinel down-after-milliseconds {SERVICE} 800"]
+        told += [f"sentinel down-after-milliseconds {SERVICE} 2000"]
         told += [f"sentinel failover-timeout {SERVICE} 3000"]
         told += [
             f"sentinel known-sentinel {SERVICE} 127.0.0.1 {other} {other:040x}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +12,14 @@ import pytest
 
 from miniqueue.classroom.service import free_port, listens
 from miniqueue.errors import BackendUnavailable
+from miniqueue.functions import echo
 from miniqueue.inspector import Inspector
+from miniqueue.protocol.calls import Call
 from miniqueue.queue import Queue
+from miniqueue.redis_client import connect_async
 from miniqueue.settings import Settings
 from tests.nodes.load import Sender, by_python, settled
-from tests.nodes.servers import MINIQUEUE, House, Watched, housing
+from tests.nodes.servers import MINIQUEUE, SERVICE, House, Watched, admin, housing
 from tests.processes import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(40)]
@@ -86,3 +90,24 @@ def test_nothing_but_the_tail_is_lost_and_all_goes_on_after_a_failover(
     assert inspector.check() == []
     queue.client.close()
     door.close()
+
+
+def test_a_primary_that_was_replaced_and_lives_is_left_within_seconds(watched: Watched) -> None:
+    """It takes tasks that nobody will find, until Sentinel has made a replica of it: some 10 s."""
+    settings = Settings(redis_url=watched.url)
+    queue, loop = Queue(settings=settings), asyncio.new_event_loop()
+    client = connect_async(settings)
+    first = queue.enqueue(echo, 1).id
+    assert loop.run_until_complete(client.run(queue.protocol.get(first)))
+    with admin(watched.ports[2]) as sentinel:
+        sentinel.execute_command("SENTINEL", "FAILOVER", SERVICE)
+    wait_for(lambda: watched.primary() == watched.ports[1])
+    with admin(watched.ports[1]) as new, admin(watched.ports[0]) as old:
+        wait_for(lambda: new.exists(queue.protocol.keys.task(queue.enqueue(echo, 2).id)), 4)
+        new.set("where", "new")
+        where: Call[str] = Call("GET", ("where",), (), str)
+        wait_for(lambda: loop.run_until_complete(client.run(where)) == "new", 4)
+        assert old.execute_command("ROLE")[0] == "master"  # it still would take tasks
+    loop.run_until_complete(client.close())
+    loop.close()
+    queue.client.close()
