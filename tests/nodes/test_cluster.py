@@ -15,7 +15,7 @@ from miniqueue.cluster import slot_of
 from miniqueue.errors import BackendUnavailable
 from miniqueue.functions import echo, fail
 from miniqueue.inspector import Inspector
-from miniqueue.protocol.calls import redis_time
+from miniqueue.protocol.calls import Call, redis_time
 from miniqueue.protocol.operations import Protocol
 from miniqueue.queue import Queue
 from miniqueue.redis_client import connect, connect_async
@@ -61,7 +61,7 @@ def test_slots_are_those_of_redis(cluster: Cluster) -> None:
 def test_queues_spread_over_the_nodes_and_are_seen_together(
     cluster: Cluster, settings: Settings
 ) -> None:
-    here = names(cluster, 2, "spread")
+    here, before = names(cluster, 2, "spread"), sent_on(cluster)
     queue = Queue(here[0], settings=settings)
     for name in here:
         one = queue.sibling(name)
@@ -74,6 +74,7 @@ def test_queues_spread_over_the_nodes_and_are_seen_together(
         while worker.run_once():
             pass
         assert [handle.wait(timeout_s=5) for handle in handles] == list(range(20))
+        assert list(handles[0].stream(timeout_s=5)) == []
         assert failed.get().state == "failed"
     inspector = Inspector(queue)
     told = {info.name: info for info in inspector.queues() if info.name in here}
@@ -88,6 +89,28 @@ def test_queues_spread_over_the_nodes_and_are_seen_together(
         with admin(cluster.ports[number]) as client:
             tags = {key.split("}")[0] for key in client.scan_iter("mq:{spread*", 1000)}
         assert tags == {f"mq:{{{name}" for name in here[2 * number : 2 * number + 2]}
+    assert sent_on(cluster) == before  # all went to the right node at once
+    queue.client.close()
+
+
+def sent_on(cluster: Cluster) -> int:
+    """How often a node has said MOVED."""
+    found = 0
+    for port in cluster.ports[:3]:
+        with admin(port) as client:
+            found += client.info("errorstats").get("errorstat_MOVED", {"count": 0})["count"]
+    return found
+
+
+def test_a_task_in_no_structure_is_found_on_every_node(
+    cluster: Cluster, settings: Settings
+) -> None:
+    here = names(cluster, 1, "stray")
+    queue = Queue(here[0], settings=settings)
+    for name in here:
+        key = queue.sibling(name).protocol.keys.task("x")
+        queue.client.run(Call("HSET", (key,), ("state", "queued"), int))
+        assert Inspector(queue).check(name) == ["x has a hash and is in no structure"]
     queue.client.close()
 
 
