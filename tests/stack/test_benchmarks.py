@@ -64,6 +64,19 @@ def test_drain_compares_with_the_limit(tmp_path: Path) -> None:
     assert (tmp_path / "drain.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_spread_measures_one_node_and_counts_on(tmp_path: Path) -> None:
+    done = run("--quick", "--calls", "20", "--out", str(tmp_path), script="spread.py")
+    assert done.returncode == 0, done.stderr
+    told = json.loads((tmp_path / "spread.json").read_text())
+    one, many = (told["ways"][f"sent by {n}, claimed by 64"] for n in (1, 100))
+    assert one["redis us a task"] > many["redis us a task"] > 1
+    assert told["waits"]["0.9"]["p50_ms"] > told["waits"]["0.3"]["p50_ms"]
+    assert told["spread"]["3"]["1"]["median"] == 1  # one queue is on one node
+    assert 1 / 3 <= told["spread"]["3"]["1000"]["median"] < 0.4
+    assert told["plans"]["1000000"]["sent by 1, claimed by 64"] > 10
+    assert (tmp_path / "spread.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_peers_measures_a_row_and_says_what_it_promises(tmp_path: Path) -> None:
     words = ["--peers", "limit-lua-64", "--measure", "enqueue,roundtrip", "--quick"]
     done = run(*words, "--out", str(tmp_path), script="peers.py")
