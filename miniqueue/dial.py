@@ -41,7 +41,8 @@ def dial_async(address: Address) -> Any:
 
 def sentinels(raw: Any) -> list[Any]:
     """The clients with which Sentinels are asked; they have connections of their own."""
-    manager = getattr(raw.connection_pool, "sentinel_manager", None)
+    pool = getattr(raw, "connection_pool", None)
+    manager = getattr(pool, "sentinel_manager", None)
     return getattr(manager, "sentinels", [])
 
 
