@@ -58,8 +58,8 @@ encode_json: Callable[[Any], str] = json.JSONEncoder(
 scan_json = json.JSONDecoder().raw_decode
 
 
-def encode(value: Any, what: str) -> str:
-    """JSON text of `value`; PayloadError says which value cannot travel and why."""
+def encode(value: Any, what: str, of: str = "") -> str:
+    """JSON text of `value`; PayloadError says what cannot travel ("the result", of="add"), why."""
     if value is None:  # the most frequent result
         return "null"
     try:
@@ -67,7 +67,8 @@ def encode(value: Any, what: str) -> str:
         if not text.isascii():
             text.encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise PayloadError(f"{what} is not JSON: {error}") from None
+        whose = f" of {of!r}" if of else ""
+        raise PayloadError(f"{what}{whose} is not JSON: {error}") from None
     return text
 
 
