@@ -92,11 +92,11 @@ def decode(text: str | None, default: Any = None) -> Any:
         value, end = scan_json(text)  # a quarter of the time of json.loads
         if end == len(text):
             return value
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     try:
         return json.loads(text)  # here white space around the value is fine
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
