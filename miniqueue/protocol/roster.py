@@ -26,6 +26,11 @@ class Roster:
         """Put a queue's name among the known ones."""
         return Call("SADD", (self.keys.queues,), (queue,), int)
 
+    def queues(self, queue: str) -> tuple[Call[bool], Call[int]]:
+        """Whether a queue's name is among the known ones, and how many those are."""
+        key = (self.keys.queues,)
+        return Call("SISMEMBER", key, (queue,), bool), Call("SCARD", key, (), int)
+
     def spec(self, name: str) -> Call[Spec | None]:
         """What workers announced of a function that this process has not imported."""
 
