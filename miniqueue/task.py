@@ -203,6 +203,13 @@ class Task:
             error=error if isinstance(error, dict) or error is None else {"message": str(error)},
         )
 
+    @classmethod
+    def from_dict(cls, shown: Mapping[str, Any]) -> Task:
+        """The inverse of as_dict(); fields of a later version are left out."""
+        told: dict[str, Any] = {name: shown.get(name) for name in cls.__slots__}
+        told |= {"id": shown["task_id"], "state": TaskState(shown["state"])}
+        return cls(**told | {"cancel_requested": bool(shown.get("cancel_requested"))})
+
     @property
     def tries(self) -> int:
         """Attempts that count against max_attempts: claims less those handed back unstarted."""
