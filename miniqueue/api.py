@@ -112,12 +112,24 @@ class Front:
     async def _enqueue(self, sent: list[Submission]) -> list[str]:
         name = queue_of(sent[0].id)
         if name not in self._joiners:
-            await self.client.run(self.queue.protocol.roster.register(name))
+            await self._register(name)
             if len(self._joiners) > MOST_QUEUES:
                 self._joiners.clear()
             joiner = Joiner(self.client, self._protocol(name), self.settings.max_bulk)
             self._joiners[name] = joiner
         return await self._joiners[name].enqueue(sent)
+
+    async def _register(self, queue: str) -> None:
+        """Put a queue's name among the known ones; strangers must not invent names without end."""
+        roster, most = self.queue.protocol.roster, self.settings.max_queues
+        is_known, how_many = roster.queues(queue)
+        known, count = await asyncio.gather(self.client.run(is_known), self.client.run(how_many))
+        if not known and count >= most:
+            raise ConfigError(
+                f"queue {queue!r} would be new, and there are {count:,} (MINIQUEUE_MAX_QUEUES): "
+                "send to one of them"
+            )
+        await self.client.run(roster.register(queue))
 
     async def _spec(self, name: str) -> Spec:
         if name in default_registry:

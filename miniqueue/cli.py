@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from miniqueue import __version__
-from miniqueue.cli_classroom import CLASSROOM, add_options
+from miniqueue.cli_classroom import CLASS, CLASSROOM, add_class, add_options
 from miniqueue.cli_inspect import COMMANDS, inspector, show
 from miniqueue.cli_manage import CRON, FAILED, PLAIN
 from miniqueue.errors import ConfigError, MiniQueueError, TaskCancelled, TaskFailed
@@ -196,6 +196,9 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_running(commands: Any) -> None:
     rooms = {n: _add(commands, n, run, doc, "classroom") for n, (run, doc) in CLASSROOM.items()}
     add_options(rooms)
+    kinds = commands.add_parser("class", help="tokens, users and one API for a class of students")
+    whats = kinds.add_subparsers(metavar="WHAT", required=True)
+    add_class({n: _add(whats, n, run, doc) for n, (run, doc) in CLASS.items()})
     api = _add(commands, "api", _api, "run the HTTP API")
     api.add_argument("--host", help="address to bind (MINIQUEUE_HOST)")
     api.add_argument("--port", type=int, help="port to bind (MINIQUEUE_PORT)")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from miniqueue.errors import ConfigError
 from miniqueue.settings import Settings
 from miniqueue.worker import add_import
 
-__all__ = ["CLASSROOM", "add_options"]
+__all__ = ["CLASS", "CLASSROOM", "add_class", "add_options"]
 
 Args = argparse.Namespace
 
@@ -91,6 +92,61 @@ def _lab(args: Args) -> int:
     return 0 if report else 1
 
 
+def _class_new(args: Args) -> int:
+    from pathlib import Path
+
+    from miniqueue.classroom.students import LIMITS, as_csv, new_class
+
+    settings = Settings.from_env()
+    told = {"max_queued": args.max_queued, "max_requests_s": args.requests_s}
+    limits = {**LIMITS, **{name: value for name, value in told.items() if value is not None}}
+    found, sheet = new_class(args.name, args.students, settings, limits)
+    file = Path(args.out) / f"{found.name}.class.json"
+    found.save(file)
+    print(as_csv(sheet), end="")
+    hint = (
+        f"{file} has hashes and limits; the tokens above are shown once, so keep them\n"
+        f"  miniqueue class redis {file} | valkey-cli   # Redis' users (or redis-cli)\n"
+        f"  miniqueue class serve {file}                # the API and dashboard of all students\n"
+        f"  MINIQUEUE_REDIS_URL=... MINIQUEUE_NAMESPACE={sheet[0].student} miniqueue worker"
+    )
+    print(hint, file=sys.stderr)
+    return 0
+
+
+def _class_serve(args: Args) -> int:
+    from pathlib import Path
+
+    import uvicorn
+
+    from miniqueue.classroom.door import FILE
+    from miniqueue.classroom.students import Class
+
+    settings = Settings.from_env().but(host=args.host, port=args.port)
+    modules = (*settings.modules, *args.modules)
+    Class.load(Path(args.file))  # what is wrong with it is better said here
+    os.environ.update(settings.but(imports=",".join(modules)).environ() | {FILE: args.file})
+    uvicorn.run(
+        "miniqueue.classroom.door:create_door", factory=True, host=settings.host,
+        port=settings.port, access_log=False,
+    )  # fmt: skip
+    return 0
+
+
+def _class_redis(args: Args) -> int:
+    from pathlib import Path
+
+    from miniqueue.classroom.students import Class, redis_users
+
+    print("\n".join(redis_users(Class.load(Path(args.file)))))
+    return 0
+
+
+CLASS: dict[str, tuple[Callable[[Args], int], str]] = {
+    "new": (_class_new, "make a class file, and print its token sheet as CSV, once"),
+    "serve": (_class_serve, "run one API for a class: each token opens its student's namespace"),
+    "redis": (_class_redis, "print commands that give each student a Redis user of its own"),
+}
 CLASSROOM: dict[str, tuple[Callable[[Args], int], str]] = {
     "demo": (_demo, "run the whole system at 1, 2, 4 and 8 workers and chart it"),
     "up": (_up, "run Redis (unless one is set), the API and workers until Ctrl-C"),
@@ -99,6 +155,21 @@ CLASSROOM: dict[str, tuple[Callable[[Args], int], str]] = {
     "lab": (_lab, "list the labs, start one, check an answer"),
     "chaos": (_chaos, "prove that nothing is lost: a workload, faults, a check of all of it"),
 }
+
+
+def add_class(parsers: Mapping[str, Any]) -> None:
+    """The options of `miniqueue class ...`."""
+    new, serve = parsers["new"], parsers["serve"]
+    new.add_argument("--students", type=int, required=True, metavar="N", help="how many")
+    new.add_argument("--name", default="class", help="first part of their names (default: class)")
+    new.add_argument("--out", default=".", metavar="DIR", help="where NAME.class.json goes")
+    new.add_argument("--max-queued", type=int, metavar="N", help="tasks that may wait (1000)")
+    new.add_argument("--requests-s", type=float, metavar="N", help="requests a second (50)")
+    for parser in (serve, parsers["redis"]):
+        parser.add_argument("file", metavar="FILE", help="the class file")
+    serve.add_argument("--host", help="address to bind (MINIQUEUE_HOST)")
+    serve.add_argument("--port", type=int, help="port to bind (MINIQUEUE_PORT)")
+    add_import(serve)
 
 
 def add_options(parsers: Mapping[str, Any]) -> None:

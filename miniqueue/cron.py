@@ -11,7 +11,6 @@ ticks are never sent one by one. While a queue is paused its schedules go on, an
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -25,7 +24,7 @@ from miniqueue.protocol.operations import Protocol
 from miniqueue.protocol.records import Submission
 from miniqueue.queue import Queue, submission
 from miniqueue.settings import check_name
-from miniqueue.task import PRIORITIES, encode_json, new_ids
+from miniqueue.task import PRIORITIES, decode, encode_json, new_ids
 
 __all__ = ["Schedule", "due_calls", "schedule", "schedules", "unschedule"]
 
@@ -162,6 +161,6 @@ def next_time(expression: str, timezone: str, now_ms: int) -> int:
 
 def _parsed(name: str, text: str) -> Schedule | None:
     try:
-        return replace(Schedule(name, **json.loads(text)), kept=text)
-    except (ValueError, TypeError):
+        return replace(Schedule(name, **decode(text)), kept=text)
+    except TypeError:
         return None

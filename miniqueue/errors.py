@@ -186,3 +186,17 @@ class Retry(Exception):
 
 class Fail(Exception):
     """Raise it in a task function: end in `failed` now, whatever attempts are left."""
+
+
+# How HTTP says them: the status, and a title by which a client knows the class again.
+STATUS: dict[type[MiniQueueError], tuple[int, str]] = {
+    TaskNotFound: (404, "Task not found"),
+    TaskExists: (409, "Idempotency key in use"),
+    InvalidTransition: (409, "The task's state forbids it"),
+    PayloadTooLarge: (413, "Payload too large"),
+    UnknownFunction: (422, "Unknown task function"),
+    PayloadError: (422, "Wrong arguments"),
+    ConfigError: (422, "Unusable value"),
+    QueueFull: (429, "Queue full"),
+    BackendUnavailable: (503, "Redis is away"),
+}

@@ -41,6 +41,11 @@ class Feed:
         self._news = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
 
+    @property
+    def idle(self) -> bool:
+        """Nobody follows, and its reader has ended."""
+        return not (self._followers or self._waiting or self._reading())
+
     # -- the end of one task ---------------------------------------------------------------------
 
     async def watch(self, task_id: str) -> asyncio.Event:

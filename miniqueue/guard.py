@@ -1,11 +1,12 @@
-"""What stands before the routes: tokens, strange origins, and the limit on a body's size. Plain
-ASGI.
+"""What stands before the routes: tokens, strange origins, the limits on a caller's requests and on
+a body's size. Plain ASGI.
 """
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
+import math
 import time
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,9 +14,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from miniqueue.errors import ConfigError
 from miniqueue.problems import problem
+from miniqueue.rates import Rates
 from miniqueue.settings import Settings
 
-__all__ = ["TICKET_S", "Guard", "check_binding", "check_tokens", "ticket"]
+__all__ = ["TICKET_S", "Guard", "check_binding", "check_tokens", "is_ticket", "ticket"]
 
 OPEN = ("/healthz", "/readyz", "/")  # probes, and the page, which holds no data
 SENDING = ("/task", "/tasks")  # what a submit token is for
@@ -26,13 +28,16 @@ Refusal = tuple[int, str, str]
 
 
 class Guard:
-    """Refuses with 401 and 403 where tokens are set, and with 413 a body over the limit."""
+    """Refuses with 401 and 403 where tokens are set, with 429 one who asks too often, and with 413
+    a body over the limit.
+    """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         check_tokens(settings)
         self._app = app
         self._settings = settings
         self._limit = settings.max_body_bytes
+        self._rates = Rates(settings.max_requests_s) if settings.max_requests_s else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -40,6 +45,9 @@ class Guard:
             return
         headers = dict(scope["headers"])
         refusal = _foreign(scope, headers) or self._refuse(scope, headers)
+        if self._rates is not None and (wait_s := self._rates.wait_s(_caller(scope, refusal))):
+            await self._too_often(wait_s)(scope, receive, send)
+            return
         if refusal is not None:
             await problem(*refusal)(scope, receive, send)
             return
@@ -88,10 +96,12 @@ class Guard:
         if scope["method"] != "GET" or not scope["path"].endswith(("/events", "/live")):
             return False
         told = parse_qs(scope["query_string"].decode("latin-1")).get("ticket", [""])[0]
-        until = told.partition(".")[0]
-        if not until.isdecimal() or not 0 < int(until) - time.time() <= TICKET_S:
-            return False
-        return hmac.compare_digest(told.encode(), _signed(self._settings, until).encode())
+        return is_ticket(self._settings, told)
+
+    def _too_often(self, wait_s: float) -> ASGIApp:
+        most = self._settings.max_requests_s
+        detail = f"{most:g} requests a second are allowed (MINIQUEUE_MAX_REQUESTS_S): slow down"
+        return problem(429, "Too many requests", detail, retry_after_s=math.ceil(wait_s))
 
     async def _too_large(self, scope: Scope, receive: Receive, send: Send) -> None:
         detail = f"the body is over {self._limit:,} bytes (MINIQUEUE_MAX_BODY_BYTES)"
@@ -109,12 +119,28 @@ class Guard:
                 return body
 
 
+def _caller(scope: Scope, refusal: Refusal | None) -> object:
+    """Who is counted: the holder of a token that was accepted, else an address."""
+    token = dict(scope["headers"]).get(b"authorization")
+    if token is not None and refusal is None:
+        return token
+    return (scope.get("client") or ("",))[0]
+
+
 def ticket(settings: Settings) -> str:
     """Text for `?ticket=`: it opens a stream where an EventSource can send no header, for TICKET_S.
 
     Every process with the same token knows it; none has to keep it.
     """
     return _signed(settings, str(int(time.time()) + TICKET_S))
+
+
+def is_ticket(settings: Settings, told: str) -> bool:
+    """Whether ticket() has given this text, and it is still good."""
+    until = told.partition(".")[0]
+    if not until.isdecimal() or len(until) > 12 or not 0 < int(until) - time.time() <= TICKET_S:
+        return False
+    return hmac.compare_digest(told.encode(), _signed(settings, until).encode())
 
 
 def _signed(settings: Settings, until: str) -> str:

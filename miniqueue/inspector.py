@@ -20,7 +20,7 @@ from miniqueue.protocol.keys import QueueKeys
 from miniqueue.protocol.operations import Protocol
 from miniqueue.queue import Queue
 from miniqueue.registry import Spec
-from miniqueue.task import PRIORITIES, Task, TaskState, queue_of
+from miniqueue.task import PRIORITIES, Task, TaskState, queue_of, to_int
 from miniqueue.views import (
     Event,
     Page,
@@ -126,7 +126,7 @@ class Inspector:
             failed=failed,
             finished=finished,
             oldest_wait_s=round(max(waits, default=0) / 1000, 3),
-            stats={verb: int(count) for verb, count in sorted(stats.items())},
+            stats={verb: to_int(count) or 0 for verb, count in sorted(stats.items())},
         )
 
     def workers(self) -> list[WorkerInfo]:

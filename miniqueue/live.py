@@ -44,6 +44,11 @@ class Live:
         self._news = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
 
+    @property
+    def idle(self) -> bool:
+        """No browser looks, and its work has ended."""
+        return not self._browsers and self._worker is None
+
     async def stream(self, after: str = "") -> AsyncGenerator[ServerSentEvent]:
         """`state` and `digest` messages; the id of a digest is that of the last event in it."""
         self._browsers += 1

@@ -10,32 +10,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from miniqueue.errors import (
-    BackendUnavailable,
-    ConfigError,
-    InvalidTransition,
-    MiniQueueError,
-    PayloadError,
-    PayloadTooLarge,
-    QueueFull,
-    TaskExists,
-    TaskNotFound,
-    UnknownFunction,
-)
+from miniqueue.errors import STATUS
 
-__all__ = ["STATUS", "install", "problem"]
-
-STATUS: dict[type[MiniQueueError], tuple[int, str]] = {
-    TaskNotFound: (404, "Task not found"),
-    TaskExists: (409, "Idempotency key in use"),
-    InvalidTransition: (409, "The task's state forbids it"),
-    PayloadTooLarge: (413, "Payload too large"),
-    UnknownFunction: (422, "Unknown task function"),
-    PayloadError: (422, "Wrong arguments"),
-    ConfigError: (422, "Unusable value"),
-    QueueFull: (429, "Queue full"),
-    BackendUnavailable: (503, "Redis is away"),
-}
+__all__ = ["install", "problem"]
 
 
 def problem(status: int, title: str, detail: str, **extra: Any) -> JSONResponse:

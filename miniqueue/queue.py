@@ -162,12 +162,13 @@ class Queue:
 
     def submit(self, submissions: Sequence[Submission]) -> list[str]:
         """Send prepared tasks in one round trip; gives their ids."""
-        calls: list[Call[Any]] = [self.protocol.enqueue(submissions)]
+        call = self.protocol.enqueue(submissions)
+        more: list[Call[Any]] = []
         if not self._registered:
-            calls.append(self.protocol.roster.register(self.name))
+            more.append(self.protocol.roster.register(self.name))
         if any(submission.after for submission in submissions):
-            calls.append(self.protocol.advance())  # the parents may have ended before
-        ids: list[str] = self.client.run_many(calls)[0]
+            more.append(self.protocol.advance())  # the parents may have ended before
+        ids = self.client.run_many([call, *more])[0] if more else self.client.run(call)
         self._registered = True
         return ids
 
@@ -276,10 +277,11 @@ def submission(
 ) -> Submission:
     """Check a call against its function and encode it. Raises PayloadError, PayloadTooLarge."""
     options = spec.options
-    _check_parents(options.after, task_id)
+    if options.after:
+        _check_parents(options.after, task_id)
     spec.check([None, *args] if options.takes != "nothing" else args, kwargs)
-    args_text = encode(list(args), f"the arguments of {spec.name!r}")
-    kwargs_text = encode(kwargs, f"the arguments of {spec.name!r}") if kwargs else "{}"
+    args_text = encode(args, "the arguments", spec.name)
+    kwargs_text = encode(kwargs, "the arguments", spec.name) if kwargs else "{}"
     size = size_of(args_text) + size_of(kwargs_text)
     if size > settings.max_body_bytes:
         raise PayloadTooLarge(

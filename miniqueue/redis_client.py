@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
@@ -36,6 +37,7 @@ __all__ = ["AsyncClient", "Client", "Sent", "SOCKET_TIMEOUT_S", "connect", "conn
 
 T = TypeVar("T")
 Words = Sequence[str | int | float]  # a command
+FRESH_S = 0.1  # a connection that idled longer may have been closed by Redis
 BLOCK_S = 4.0  # a blocking command must answer before the socket gives up
 
 AWAY = redis.exceptions.RedisError  # away, full, read-only, loading: all mean "not now"
@@ -74,9 +76,9 @@ class Client:
 
     def run(self, call: Call[T]) -> T:
         """One round trip. Raises BackendUnavailable, and whatever the call's parse raises."""
-        (reply,) = self._ask([call.command])
+        reply = self._ask(call.command)
         if _unknown(reply):
-            (reply,) = self._ask([_with_text(call)])
+            reply = self._ask(_with_text(call))
         return call.parse(_raise(reply))
 
     def run_many(self, calls: Sequence[Call[Any]]) -> list[Any]:
@@ -93,7 +95,7 @@ class Client:
         """
         commands = [*_loads(calls, self._loaded), *[call.command for call in calls]]
         connection = self._post(commands)
-        return Sent(lambda: self._parsed(calls, self._replies(connection, commands)))
+        return Sent(lambda: self._parsed(calls, self._replies(connection, len(commands))))
 
     def send_each(self, calls: Sequence[Call[Any]]) -> Sent:
         """As send(), but a call that fails has its error for a reply, and the others theirs."""
@@ -101,7 +103,7 @@ class Client:
         connection = self._post(commands)
 
         def replies() -> list[Any]:
-            found = self._replies(connection, commands)[-len(calls) :]
+            found = self._replies(connection, len(commands))[-len(calls) :]
             return [self._outcome(*pair) for pair in zip(calls, found, strict=True)]
 
         return Sent(replies)
@@ -119,8 +121,8 @@ class Client:
         except MiniQueueError as error:
             return error
 
-    def _ask(self, commands: Sequence[Words]) -> list[Any]:
-        return self._replies(self._post(commands), commands)
+    def _ask(self, words: Words) -> Any:
+        return self._replies(self._post([words]), 1)[0]
 
     def _post(self, commands: Sequence[Words]) -> Any:
         """Send commands; gives the connection on which their replies come."""
@@ -135,21 +137,20 @@ class Client:
             _raise(error)
         return connection
 
-    def _replies(self, connection: Any, commands: Sequence[Words]) -> list[Any]:
-        """A reply for each command; what Redis refused is one too, as an exception."""
+    def _replies(self, connection: Any, count: int) -> list[Any]:
+        """The next replies; what Redis refused is one too, as an exception."""
+        replies: list[Any] = []
         try:
-            replies = [self._reply(connection, words[0]) for words in commands]
+            while len(replies) < count:
+                try:
+                    replies.append(connection.read_response())
+                except redis.exceptions.ResponseError as error:
+                    replies.append(error)
         except BaseException as error:
             self._connections.close(connection)
             _raise(error)
         self._connections.give(connection)
         return replies
-
-    def _reply(self, connection: Any, name: str | int | float) -> Any:
-        try:
-            return self.raw.parse_response(connection, name)
-        except redis.exceptions.ResponseError as error:
-            return error
 
     def nodes(self) -> list[Any]:
         """What redis-py knows of each Redis that holds a part: here one."""
@@ -165,13 +166,14 @@ class _Connections:
     """What waits for the next round trip: as many connections as ever were busy at once.
 
     They are lent by redis-py's pool once, and kept: with its locks, counters and events a loan
-    takes 20 us of the 150 of an enqueue (benchmarks/enqueue.py).
+    takes 20 us of the 150 of an enqueue (benchmarks/enqueue.py). One that was used a moment ago is
+    taken as it is; to ask after it takes another 7.
     """
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
         self._primary = primary(raw)
-        self._kept: list[Any] = []  # pop() and append() are atomic
+        self._kept: list[tuple[Any, float]] = []  # with the time when each came back
         self._pid = os.getpid()
 
     def take(self) -> Any:
@@ -179,16 +181,17 @@ class _Connections:
         if self._pid != os.getpid():  # after a fork the sockets belong to the parent
             self._kept, self._pid = [], os.getpid()
         try:
-            connection = self._kept.pop()
+            connection, since = self._kept.pop()  # atomic, as append() is
         except IndexError:
             return self._raw.connection_pool.get_connection()
-        if _at_rest(connection) and (self._primary is None or self._primary.has(connection)):
+        fresh = time.monotonic() - since < FRESH_S or _at_rest(connection)
+        if fresh and (self._primary is None or self._primary.has(connection)):
             return connection
         self.close(connection)
         return self.take()
 
     def give(self, connection: Any) -> None:
-        self._kept.append(connection)
+        self._kept.append((connection, time.monotonic()))
 
     def close(self, connection: Any) -> None:
         """Give one back on which something failed: its next reply would be a wrong one."""
@@ -295,7 +298,7 @@ def _packed(connection: Any, commands: Sequence[Words]) -> Any:
     """
     if PACK is None:
         return connection.pack_commands(commands)
-    return [PACK((*str(name).split(), *rest)) for name, *rest in commands]
+    return [b"".join(map(PACK, commands))]
 
 
 def _away(error: BaseException) -> BackendUnavailable:
@@ -316,7 +319,7 @@ def _loads(calls: Sequence[Call[Any]], loaded: set[str]) -> list[tuple[str, ...]
         return []
     new = {call.name for call in calls if not call.name.isupper()} - loaded
     loaded |= new
-    return [("SCRIPT LOAD", script(name)) for name in new]
+    return [("SCRIPT", "LOAD", script(name)) for name in new]
 
 
 def _with_text(call: Call[Any]) -> tuple[Any, ...]:

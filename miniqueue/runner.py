@@ -151,10 +151,10 @@ class Runner:
         return results[0] if task.takes == "result" else results
 
     def _encoded(self, task: Claimed, value: Any) -> str:
-        what = f"the result of {task.name!r}"
-        result = encode(value, what)
+        result = encode(value, "the result", task.name)
         size, limit = size_of(result), self._queue.settings.max_result_bytes
         if size > limit:
+            what = f"the result of {task.name!r}"
             raise PayloadTooLarge(what, size, limit, "MINIQUEUE_MAX_RESULT_BYTES")
         return result
 

@@ -88,6 +88,15 @@ class Settings:
     max_streams: int = _setting(
         200, "Server-sent event streams that one API process serves at once.", 0, 100_000
     )
+    max_requests_s: float = _setting(
+        0.0,
+        "HTTP requests a second of one caller (its token, else its address); 0: no limit.",
+        0,
+        1_000_000,
+    )
+    max_queues: int = _setting(
+        1000, "The most queues that the HTTP API sends to, in one namespace.", 1, 1_000_000
+    )
     host: str = _setting("127.0.0.1", "The address the API binds.")
     port: int = _setting(8000, "The port the API binds.", 0, 65_535)
     api_token: str = _secret(

@@ -62,6 +62,7 @@ class Streams:
     def feed(self, queue: str) -> Feed:
         """The feed of a queue, made when it is first asked for."""
         if queue not in self._feeds:
+            self._make_room()
             keys = QueueKeys(self._settings.namespace, queue)
             self._feeds[queue] = Feed(self._client, keys)
         return self._feeds[queue]
@@ -150,9 +151,21 @@ class Streams:
 
     def _known(self, queue: str | None) -> str:
         name = check_name("queue", queue or self._settings.queue)
+        if name not in self._feeds:
+            self._make_room()
         if len(self._feeds) >= MOST_QUEUES and name not in self._feeds:
             raise _too_many("queues are followed", MOST_QUEUES)
         return name
+
+    def _make_room(self) -> None:
+        """Give back the places of queues that nobody follows any more."""
+        if len(self._feeds) < MOST_QUEUES:
+            return
+        for name, feed in list(self._feeds.items()):
+            live = self._lives.get(name)
+            if feed.idle and (live is None or live.idle):
+                del self._feeds[name]
+                self._lives.pop(name, None)
 
     def _check_room(self) -> None:
         """Refuse before anything is read or followed for one stream too many."""

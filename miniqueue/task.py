@@ -58,8 +58,8 @@ encode_json: Callable[[Any], str] = json.JSONEncoder(
 scan_json = json.JSONDecoder().raw_decode
 
 
-def encode(value: Any, what: str) -> str:
-    """JSON text of `value`; PayloadError says which value cannot travel and why."""
+def encode(value: Any, what: str, of: str = "") -> str:
+    """JSON text of `value`; PayloadError says what cannot travel ("the result", of="add"), why."""
     if value is None:  # the most frequent result
         return "null"
     try:
@@ -67,7 +67,8 @@ def encode(value: Any, what: str) -> str:
         if not text.isascii():
             text.encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise PayloadError(f"{what} is not JSON: {error}") from None
+        whose = f" of {of!r}" if of else ""
+        raise PayloadError(f"{what}{whose} is not JSON: {error}") from None
     return text
 
 
@@ -91,11 +92,11 @@ def decode(text: str | None, default: Any = None) -> Any:
         value, end = scan_json(text)  # a quarter of the time of json.loads
         if end == len(text):
             return value
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     try:
         return json.loads(text)  # here white space around the value is fine
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -201,6 +202,13 @@ class Task:
             result=decode(h.get("result")),
             error=error if isinstance(error, dict) or error is None else {"message": str(error)},
         )
+
+    @classmethod
+    def from_dict(cls, shown: Mapping[str, Any]) -> Task:
+        """The inverse of as_dict(); fields of a later version are left out."""
+        told: dict[str, Any] = {name: shown.get(name) for name in cls.__slots__}
+        told |= {"id": shown["task_id"], "state": TaskState(shown["state"])}
+        return cls(**told | {"cancel_requested": bool(shown.get("cancel_requested"))})
 
     @property
     def tries(self) -> int:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from miniqueue.protocol.calls import pairs
-from miniqueue.task import Task, decode
+from miniqueue.task import Task, decode, to_float, to_int
 
 __all__ = ["Event", "Mark", "Page", "Piece", "QueueInfo", "WorkerInfo"]
 
@@ -137,7 +137,7 @@ def parse_events(reply: list[Any]) -> list[Event]:
 
 def parse_pieces(found: list[tuple[str, Mapping[str, str]]]) -> list[Piece]:
     """Entries of an output stream."""
-    return [Piece(i, h.get("piece", ""), int(h.get("attempt", 0))) for i, h in found]
+    return [Piece(i, h.get("piece", ""), to_int(h.get("attempt")) or 0) for i, h in found]
 
 
 def _event(event_id: str, fields: Any) -> Event:
@@ -156,10 +156,11 @@ def _event(event_id: str, fields: Any) -> Event:
 
 
 def _mark(word: str) -> Mark:
-    task_id, attempt, *times = word.split("/")
-    if len(times) == 2:
-        return Mark(task_id, int(attempt), int(times[0]), float(times[1]))
-    return Mark(task_id, int(attempt))
+    task_id, *numbers = word.split("/")
+    attempt, started_ms, run_ms = (*(to_float(n) for n in numbers), None, None, None)[:3]
+    if started_ms is None or run_ms is None:
+        return Mark(task_id, int(attempt or 0))
+    return Mark(task_id, int(attempt or 0), int(started_ms), run_ms)
 
 
 def number(reply: Any) -> float | None:

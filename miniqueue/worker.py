@@ -270,6 +270,8 @@ class Worker:
             action()
         except BackendUnavailable as away:
             log.warning("%s", away)
+        except Exception:  # a foreign hand in Redis: without a keeper all leases would be lost
+            log.exception("worker %s goes on", self.id)
 
     def _leave(self) -> None:
         self._shared.loop.close()

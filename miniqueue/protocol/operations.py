@@ -298,7 +298,7 @@ def _claims(reply: list[Any]) -> Claims:
 def _claimed(
     task_id: str,
     attempt: int,
-    name: str,
+    name: str | None,
     args: str | None,
     kwargs: str | None,
     most: str | None,
@@ -309,5 +309,5 @@ def _claimed(
 ) -> Claimed:
     limits = (to_int(most) or 1, to_int(released) or 0, to_float(timeout_s))
     return Claimed(
-        task_id, attempt, name, args or "[]", kwargs, *limits, takes or "", to_int(slot) or 0
+        task_id, attempt, name or "?", args or "[]", kwargs, *limits, takes or "", to_int(slot) or 0
     )

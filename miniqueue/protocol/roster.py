@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from miniqueue.errors import ConfigError
 from miniqueue.protocol.calls import Call, pairs
 from miniqueue.protocol.keys import SharedKeys
 from miniqueue.registry import Spec
@@ -25,11 +26,16 @@ class Roster:
         """Put a queue's name among the known ones."""
         return Call("SADD", (self.keys.queues,), (queue,), int)
 
+    def queues(self, queue: str) -> tuple[Call[bool], Call[int]]:
+        """Whether a queue's name is among the known ones, and how many those are."""
+        key = (self.keys.queues,)
+        return Call("SISMEMBER", key, (queue,), bool), Call("SCARD", key, (), int)
+
     def spec(self, name: str) -> Call[Spec | None]:
         """What workers announced of a function that this process has not imported."""
 
         def parse(reply: Any) -> Spec | None:
-            return None if reply is None else Spec.from_json(name, reply)
+            return None if reply is None else _spec(name, reply)
 
         return Call("HGET", (self.keys.functions,), (name,), parse)
 
@@ -37,7 +43,8 @@ class Roster:
         """All announced functions."""
 
         def parse(reply: Any) -> dict[str, Spec]:
-            return {name: Spec.from_json(name, text) for name, text in sorted(pairs(reply).items())}
+            found = {name: _spec(name, text) for name, text in sorted(pairs(reply).items())}
+            return {name: spec for name, spec in found.items() if spec is not None}
 
         return Call("HGETALL", (self.keys.functions,), (), parse)
 
@@ -72,3 +79,11 @@ class Roster:
             Call("ZREM", (self.keys.workers,), (worker,), int),
             Call("DEL", (self.keys.worker(worker),), (), int),
         ]
+
+
+def _spec(name: str, text: str) -> Spec | None:
+    """None for what no worker can have announced: a foreign hand."""
+    try:
+        return Spec.from_json(name, text)
+    except (AttributeError, ConfigError, KeyError, TypeError, ValueError, RecursionError):
+        return None

@@ -9,10 +9,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from miniqueue.api import create_app
-from miniqueue.errors import ConfigError, MiniQueueError
+from miniqueue.errors import STATUS, ConfigError, MiniQueueError
 from miniqueue.guard import check_binding
 from miniqueue.inspector import Inspector
-from miniqueue.problems import STATUS
 from miniqueue.queue import Queue
 from miniqueue.settings import Settings
 

@@ -143,3 +143,14 @@ def test_tokens_that_would_not_do_what_they_say_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         check_tokens(replace(Settings(), **tokens))
+
+
+def test_who_asks_too_often_waits_and_others_do_not(settings: Settings, client: Client) -> None:
+    with TestClient(create_app(replace(settings, max_requests_s=0.5, **TOKENS))) as http:
+        first = [http.get("/tasks", headers=bearing("full-1")) for _ in range(2)]
+        assert [reply.status_code for reply in first] == [200, 429]
+        assert first[1].headers["retry-after"] == "2"
+        assert "MINIQUEUE_MAX_REQUESTS_S" in first[1].json()["detail"]
+        assert http.get("/tasks", headers=bearing("read-2")).status_code == 200
+        wrong = [http.get("/tasks", headers=bearing(f"wrong-{n}")).status_code for n in range(2)]
+        assert wrong == [403, 429]  # guesses are counted together, by their address

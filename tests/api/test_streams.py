@@ -242,3 +242,18 @@ def test_live_says_that_redis_is_away() -> None:
     ):
         state = next(m for m in told if m.event == "state")
     assert "error" in state.data
+
+
+def test_places_of_queues_that_nobody_follows_are_given_back(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "MOST_QUEUES", 2)
+    with listening(f"{url}/live?queue=a"), listening(f"{url}/events?queue=b"):
+        assert httpx.get(f"{url}/events?queue=c").status_code == 429
+
+    def follows_others() -> bool:
+        paths = (f"{url}/events?queue=c", f"{url}/live?queue=d")
+        with httpx.stream("GET", paths[0]) as one, httpx.stream("GET", paths[1]) as two:
+            return one.status_code == two.status_code == 200
+
+    wait_for(follows_others)

@@ -6,12 +6,13 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from miniqueue.classroom import Stack
 from miniqueue.settings import Settings
+from tests.dashboard.driving import opened
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -58,17 +59,3 @@ def pictures(tmp_path: Path) -> Path:
     """Where screenshots go: into the docs when they are made anew (MINIQUEUE_PICTURES=1)."""
     docs = Path(__file__).parents[2] / "docs" / "img"
     return docs if os.environ.get("MINIQUEUE_PICTURES") else tmp_path
-
-
-def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
-    """A page of its own session, ended with the test."""
-    context = browser.new_context(**options)
-    page = context.new_page()
-    page.set_default_timeout(8000)
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(f"{url}/")
-    page.wait_for_selector("#link[data-state=on]")
-    yield page
-    context.close()
-    assert errors == []

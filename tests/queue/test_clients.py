@@ -45,13 +45,24 @@ def test_a_late_reply_is_not_taken_for_the_next_one(client: Client, other: Clien
     assert other.run(KEPT) == "1"
 
 
-def test_a_connection_that_redis_closed_is_replaced_before_it_is_used(
-    client: Client, other: Client
+def test_an_idle_connection_that_redis_closed_is_replaced_before_it_is_used(
+    client: Client, other: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(redis_client, "FRESH_S", 0.0)
     client.raw.client_kill_filter(_type="normal", skipme=True)
     assert other.run(KEPT) == "1"
     client.raw.client_kill_filter(_type="normal", skipme=True)
     assert other.run_many([KEPT]) == ["1"]
+
+
+def test_a_connection_closed_in_the_moment_of_its_use_is_told_and_replaced(
+    client: Client, other: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_client, "FRESH_S", 60.0)
+    client.raw.client_kill_filter(_type="normal", skipme=True)
+    with pytest.raises(BackendUnavailable):
+        other.run(KEPT)
+    assert other.run(KEPT) == "1"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")

@@ -33,7 +33,7 @@ for list = 8, 10 do
     local attempt = (tonumber(t[1]) or 0) + 1
     if (tonumber(t[8]) or now + 1) <= now then
       expire(id, key)
-    elseif t[2] then
+    elseif t[2] or (not t.err and redis.call('EXISTS', key) == 1) then
       redis.call('HSET', key, 'state', 'running', 'attempt', attempt, 'worker', worker)
       reply[#reply + 1] = {id, attempt, t[2], t[3], t[4], t[5], t[6], t[7], t[9], t[10]}
       leases[#leases + 1], leases[#leases + 2] = deadline, id
