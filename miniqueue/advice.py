@@ -30,6 +30,11 @@ ADVICE = [
     ("wrong version number", f"no TLS is spoken there: redis:// in {URL}, or the TLS port"),
     ("record layer failure", f"no TLS is spoken there: redis:// in {URL}, or the TLS port"),
     ("timeout connecting to server", f"if {URL} begins with rediss, is it a port that speaks TLS?"),
+    (
+        "the cluster is down",
+        "a part of it has no primary: cluster-require-full-coverage no lets the others go on",
+    ),
+    ("slot not served", "the node that had it is away, and no replica has taken over yet"),
     ("rehashing of slot", "the keys are moving to another node: again in a moment"),
     ("cluster support disabled", f"this Redis is no node of a cluster: redis:// in {URL}"),
     (

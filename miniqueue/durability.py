@@ -10,7 +10,10 @@ from miniqueue.protocol.calls import Call, pairs
 
 __all__ = ["Durability", "durability"]
 
-NAMES = ("appendonly", "appendfsync", "save", "maxmemory", "maxmemory-policy")
+NAMES = (
+    *("appendonly", "appendfsync", "save", "maxmemory", "maxmemory-policy"),
+    "min-replicas-to-write",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,10 @@ def _parse(reply: Any) -> Durability:
     survives, sentence = _persistence(told)
     policy = told.get("maxmemory-policy", "noeviction")
     evicts = told.get("maxmemory", "0") != "0" and policy != "noeviction"
+    replicas = told.get("min-replicas-to-write", "0")
+    if replicas != "0":
+        follow = "a replica follows" if replicas == "1" else f"{replicas} replicas follow"
+        sentence += f" It is accepted only while {follow}."
     if evicts:
         sentence += (
             f" WARNING: when memory is full Redis evicts keys (maxmemory-policy {policy}), and "

@@ -206,7 +206,7 @@ class Watched:
 # -- a cluster -------------------------------------------------------------------------------------
 
 SLOTS = 16_384
-NODE_TIMEOUT_MS = 1000
+NODE_TIMEOUT_MS = 2000
 
 
 @dataclass

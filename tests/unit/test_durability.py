@@ -18,6 +18,8 @@ QUIET = {"appendonly": "no", "appendfsync": "everysec", "save": "", "maxmemory":
         ({"appendonly": "yes"}, "restart", "lose the last second"),
         ({"appendonly": "yes", "appendfsync": "no"}, "restart", "(appendfsync no)"),
         ({"appendonly": "yes", "appendfsync": "always"}, "power loss", "is on disk"),
+        ({"min-replicas-to-write": "1"}, "nothing", "only while a replica follows"),
+        ({"min-replicas-to-write": "2"}, "nothing", "only while 2 replicas follow"),
     ],
 )
 def test_a_sentence_for_each_kind_of_persistence(
