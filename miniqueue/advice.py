@@ -7,11 +7,6 @@ __all__ = ["advise"]
 URL = "MINIQUEUE_REDIS_URL"
 # The first whose mark is in the message, in lower case.
 ADVICE = [
-    (
-        "no master found",
-        "Sentinel knows no primary of this name that is up: a failover takes some seconds, else "
-        f"compare the name in {URL} with SENTINEL MASTERS",
-    ),
     ("invalid username-password", f"the user or the password in {URL} is wrong"),
     ("wrongpass", f"the user or the password in {URL} is wrong"),
     ("authentication required", f"this Redis wants a password: redis://USER:PASSWORD@… in {URL}"),
@@ -51,6 +46,27 @@ def advise(message: str) -> str:
     >>> advise("WRONGPASS")
     'WRONGPASS; the user or the password in MINIQUEUE_REDIS_URL is wrong'
     """
+    if message.startswith("No master found"):
+        return _of_sentinel(message)
     text = message.lower()
     what = next((advice for mark, advice in ADVICE if mark in text), "")
     return f"{message.rstrip('. ')}; {what}" if what else message
+
+
+def _of_sentinel(message: str) -> str:
+    """Behind the colon redis-py puts all that it knows of each Sentinel that did not answer, in its
+    older versions with passwords.
+    """
+    found, _, silent = message.partition(" : ")
+    what = (
+        "Sentinel knows no primary of this name that is up: a failover takes some seconds, else "
+        f"compare the name in {URL} with SENTINEL MASTERS"
+    )
+    if "authentication" in silent.lower():
+        what = f"Sentinel itself wants a password: ?sentinel_password= in {URL}"
+    elif silent:
+        what = (
+            "a Sentinel does not answer (address and TLS as in "
+            f"{URL}?), and no other knows a primary of this name that is up"
+        )
+    return f"{found}; {what}"

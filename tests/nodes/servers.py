@@ -157,7 +157,7 @@ class Watched:
         self.servers.append(self.house.server(replica, of))
         wait_for(self.follows)
         for port in sentinels:
-            self._sentinel(port)
+            self.sentinel(port)
         wait_for(lambda: all(self.knows(port) for port in sentinels))
 
     def follows(self) -> bool:
@@ -184,7 +184,7 @@ class Watched:
         with admin(self.ports[2]) as client:
             return int(client.sentinel_get_master_addr_by_name(SERVICE)[1])
 
-    def _sentinel(self, port: int) -> None:
+    def sentinel(self, port: int) -> None:
         """It knows the others from the start, which it would else hear from the primary."""
         told = [f"port {port}", "bind 127.0.0.1", f"dir {self.house.folder}"]
         told += [f"sentinel myid {port:040x}"]

@@ -45,7 +45,7 @@ class Pair:
         with admin(self.ports[0]) as primary, admin(self.ports[1]) as replica:
             assert primary.wait(1, 5000) == 1
             replica.config_set("masterauth", "one that the primary does not know")
-            primary.client_kill_filter(_type="replica")
+            primary.execute_command("CLIENT", "KILL", "TYPE", "replica")
             wait_for(lambda: self.link() == "down")
 
     def promote(self) -> None:

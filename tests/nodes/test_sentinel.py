@@ -14,12 +14,12 @@ from miniqueue.classroom.service import free_port, listens
 from miniqueue.errors import BackendUnavailable
 from miniqueue.functions import echo
 from miniqueue.inspector import Inspector
-from miniqueue.protocol.calls import Call
+from miniqueue.protocol.calls import Call, redis_time
 from miniqueue.queue import Queue
-from miniqueue.redis_client import connect_async
+from miniqueue.redis_client import connect, connect_async
 from miniqueue.settings import Settings
 from tests.nodes.load import Sender, by_python, settled
-from tests.nodes.servers import MINIQUEUE, SERVICE, House, Watched, admin, housing
+from tests.nodes.servers import MINIQUEUE, SERVICE, House, Watched, admin, housing, pongs
 from tests.processes import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(40)]
@@ -111,3 +111,30 @@ def test_a_primary_that_was_replaced_and_lives_is_left_within_seconds(watched: W
     loop.run_until_complete(client.close())
     loop.close()
     queue.client.close()
+
+
+def test_what_is_said_where_sentinel_does_not_help(house: House) -> None:
+    """Without what redis-py knows of each Sentinel: in its older versions that has passwords."""
+    lonely = Watched(house)
+    port = lonely.ports[2]
+    lonely.sentinel(port)
+    wait_for(lambda: pongs(port))
+    at = f"redis+sentinel://me:hush@127.0.0.1:{port}"
+    assert "compare the name" in refused(f"{at}/other")
+    assert "does not answer" in refused(f"{at.replace(str(port), str(free_port()))}/{SERVICE}")
+    with admin(port) as sentinel:
+        sentinel.execute_command("ACL", "SETUSER", "default", "resetpass", ">another")
+    assert "?sentinel_password=" in refused(f"{at}/{SERVICE}")
+    assert "?sentinel_password=" in refused(f"{at}/{SERVICE}?sentinel_password=hush")
+    assert "compare the name" in refused(f"{at}/other?sentinel_password=another")
+
+
+def refused(url: str) -> str:
+    """What is said by a client that cannot talk to Redis."""
+    client = connect(Settings(redis_url=url))
+    with pytest.raises(BackendUnavailable) as caught:
+        client.run(redis_time())
+    client.close()
+    assert "hush" not in str(caught.value)
+    assert "ConnectionPool" not in str(caught.value)
+    return str(caught.value)
