@@ -19,6 +19,7 @@ from typing import Any
 from miniqueue.api import app
 from miniqueue.classroom.xray import xray_markdown
 from miniqueue.cli import build_parser
+from miniqueue.contract import COMMON
 from miniqueue.protocol import keys
 from miniqueue.protocol.calls import script, scripts
 from miniqueue.settings import Settings, variable
@@ -123,6 +124,7 @@ def http() -> str:
         "JSON, of at most `MINIQUEUE_MAX_BODY_BYTES`. Errors are",
         "[RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem documents. Some carry",
         "members for a program: `nearest`, `signature`, `errors`, `index`, `retry_after_s`.",
+        "Where tokens or a rate are set, any route may also answer 401, 403 and 429.",
         "",
         "| route | what it does | answers |",
         "|---|---|---|",
@@ -131,8 +133,12 @@ def http() -> str:
         for method, operation in methods.items():
             query = [p["name"] for p in operation.get("parameters", []) if p["in"] == "query"]
             shown = path + (f"?{'&'.join(f'{name}=' for name in query)}" if query else "")
-            answers = " ".join(sorted(operation["responses"]))
-            lines.append(f"| `{method.upper()} {shown}` | {operation['description']} | {answers} |")
+            told = operation["responses"].items()
+            answers = " ".join(
+                sorted(s for s, r in told if r["description"] not in COMMON.values())
+            )
+            does = " ".join(operation["description"].split())
+            lines.append(f"| `{method.upper()} {shown}` | {does} | {answers} |")
     lines += ["", "## The body of `POST /task`", "", "| field | type | default |", "|---|---|---|"]
     for name, field in app.openapi()["components"]["schemas"]["TaskIn"]["properties"].items():
         lines.append(f"| `{name}` | {_type(field)} | {field.get('default', '')} |")

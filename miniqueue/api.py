@@ -20,6 +20,7 @@ from fastapi.responses import JSONResponse
 
 import miniqueue.functions  # noqa: F401  (registers the built-in task functions)
 from miniqueue import __version__, faults, page, problems
+from miniqueue.contract import describe
 from miniqueue.durability import UNKNOWN, durability
 from miniqueue.errors import (
     BackendUnavailable,
@@ -39,7 +40,7 @@ from miniqueue.protocol.records import Submission
 from miniqueue.queue import Queue, submission
 from miniqueue.redis_client import connect_async
 from miniqueue.registry import Spec, default_registry, load_modules, nearest
-from miniqueue.schemas import Accepted, AcceptedMany, ManyTasksIn, Problem, TaskId, TaskIn
+from miniqueue.schemas import Accepted, AcceptedMany, ManyTasksIn, TaskId, TaskIn
 from miniqueue.settings import Settings
 from miniqueue.streams import LAST_EVENT_ID, Streams
 from miniqueue.task import Task, TaskState, new_ids, queue_of
@@ -54,6 +55,7 @@ KEY: dict[str, Any] = {
 }
 # Headers in the OpenAPI document, by the last word of a path.
 HEADERS = {"task": [KEY], "events": [LAST_EVENT_ID], "live": [LAST_EVENT_ID]}
+SENT = {("POST", "/task"): Accepted, ("POST", "/tasks"): AcceptedMany}
 SPEC_S = 5.0  # how long an announced function is remembered
 MAX_WAIT_S = 30.0
 MOST_QUEUES = 1000  # that are remembered: names of strangers must not fill the memory
@@ -236,32 +238,34 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=front.lifespan,
     )
     for method, path, endpoint, codes in _routes(front):
-        responses: dict[int | str, dict[str, Any]] = {code: {"model": Problem} for code in codes}
-        if path in ("/task", "/tasks") and method == "POST":
-            responses[202] = {"model": Accepted if path == "/task" else AcceptedMany}
+        responses: dict[int | str, dict[str, Any]] = {code: {} for code in codes}
+        for code in codes:
+            if (method, path) in SENT and code < 300:
+                responses[code] = {"model": SENT[method, path]}
         app.add_api_route(
             path, endpoint, methods=[method], responses=responses, response_model=None,
-            status_code=202 if 202 in responses else 200,
+            status_code=min(codes, default=200) if min(codes, default=200) < 300 else 200,
             openapi_extra={"parameters": HEADERS.get(path.rsplit("/", 1)[1], [])},
         )  # fmt: skip
     page.install(app)
     faults.install(app)
     problems.install(app)
+    describe(app)
     app.add_middleware(Guard, settings=settings)
     return app
 
 
 def _routes(front: Front) -> list[tuple[str, str, Any, tuple[int, ...]]]:
-    """Method, path, endpoint, and the errors that it can answer with."""
+    """Method, path, endpoint, and the statuses that it can answer with, if not 200 alone."""
     manage, overview, streams = Manage(front.inspector), Overview(front.inspector), front.streams
     return [
-        ("POST", "/task", front.post_task, (409, 413, 422, 429, 503)),
-        ("POST", "/tasks", front.post_tasks, (413, 422, 429, 503)),
+        ("POST", "/task", front.post_task, (200, 202, 409, 413, 422, 429, 503)),
+        ("POST", "/tasks", front.post_tasks, (202, 413, 422, 429, 503)),
         ("GET", "/task/{task_id}", front.get_task, (404, 422, 503)),
-        ("DELETE", "/task/{task_id}", front.delete_task, (404, 409, 422, 503)),
+        ("DELETE", "/task/{task_id}", front.delete_task, (200, 202, 404, 409, 422, 503)),
         ("GET", "/task/{task_id}/logs", overview.get_logs, (404, 422, 503)),
         ("GET", "/task/{task_id}/explain", overview.get_explain, (404, 422, 503)),
-        ("POST", "/task/{task_id}/retry", front.post_retry, (404, 409, 422, 503)),
+        ("POST", "/task/{task_id}/retry", front.post_retry, (202, 404, 409, 422, 503)),
         ("GET", "/tasks", overview.get_tasks, (422, 503)),
         ("GET", "/events", streams.get_events, (422, 429, 503)),
         ("GET", "/task/{task_id}/events", streams.get_task_events, (404, 422, 429, 503)),

@@ -164,7 +164,7 @@ def _doctor(args: Args) -> int:
 
     findings = examine(Settings.from_env())
     lines = [
-        f"{'ok ' if f.ok else 'NO '} {f.what}" + (f"\n    -> {f.fix}" if not f.ok else "")
+        f"{'ok ' if f.ok else 'NO '} {f.what}" + (f"\n    -> {f.fix}" if f.fix else "")
         for f in findings
     ]
     show(args, [asdict(f) for f in findings], lambda: lines)

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 
 from miniqueue.inspector import Inspector
 from miniqueue.registry import default_registry
-from miniqueue.schemas import TaskId
+from miniqueue.schemas import Cursor, EventId, QueueQuery, TaskId
 from miniqueue.settings import check_name
 from miniqueue.task import TaskState
 
@@ -41,10 +41,10 @@ class Overview:
     def get_tasks(
         self,
         state: TaskState | None = None,
-        queue: str | None = None,
+        queue: QueueQuery = None,
         name: str | None = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
-        cursor: str | None = None,
+        cursor: Cursor = None,
     ) -> Response:
         """Tasks, a page at a time; go on with `cursor` until it is null."""
         page = self._inspector.tasks(
@@ -93,7 +93,10 @@ class Overview:
         )
 
     def get_output(
-        self, task_id: str, after: str = "0", limit: Annotated[int, Query(ge=1, le=5000)] = 500
+        self,
+        task_id: TaskId,
+        after: EventId = "0",
+        limit: Annotated[int, Query(ge=1, le=5000)] = 500,
     ) -> Response:
         """Pieces of output that a task has emitted; go on with the last piece's id as `after`."""
         found = self._inspector.output(task_id, after=after, limit=limit)

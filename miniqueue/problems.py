@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from miniqueue.errors import STATUS
 
@@ -57,9 +58,22 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     title = HTTPStatus(error.status_code).phrase
-    detail = str(error.detail)
-    if detail == title:
+    if error.status_code == 400:  # FastAPI could not even decode the body
+        return problem(422, "Broken JSON", "the body is not JSON in UTF-8")
+    detail, headers = str(error.detail), dict(error.headers or {})
+    if error.status_code == 405:  # Starlette tells the methods of one route alone
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+        detail = f"{request.method} {request.url.path}: say {headers['Allow']}"
+    elif detail == title:
         detail = f"{request.method} {request.url.path}: there is no such route; see /docs"
     response = problem(error.status_code, title, detail)
-    response.headers.update(error.headers or {})
+    response.headers.update(headers)
     return response
+
+
+def _methods(request: Request) -> set[str]:
+    found: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.path_regex.match(request.url.path):
+            found |= route.methods or set()
+    return found

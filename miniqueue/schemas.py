@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Any, Literal
 
-from fastapi import Path
+from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from miniqueue.cron import Missed
+from miniqueue.inspector import EVENT_ID
 from miniqueue.options import Options, Takes
 from miniqueue.task import Priority
 
-__all__ = ["Accepted", "AcceptedMany", "ManyTasksIn", "Problem", "TaskId", "TaskIn"]
+__all__ = [
+    "Accepted",
+    "AcceptedMany",
+    "Cursor",
+    "EventId",
+    "ManyTasksIn",
+    "Problem",
+    "QueueName",
+    "QueuePath",
+    "QueueQuery",
+    "ScheduleIn",
+    "TaskId",
+    "TaskIn",
+]
 
 TaskId = Annotated[
     str, Path(max_length=100, pattern=r"^([A-Za-z0-9_-]{1,64}\.)?[A-Za-z0-9_-]{1,64}$")
 ]
-QueueName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=["default"])]
+NAME = r"^[A-Za-z0-9_-]{1,64}$"
+QueueName = Annotated[str, Field(pattern=NAME, examples=["default"])]
+Number = functools.partial(Field, strict=True, allow_inf_nan=False)  # true is not 1
+# Of these the routes say in better words than a pattern what is wrong.
+QueuePath = Annotated[str, Path(json_schema_extra={"pattern": NAME})]
+QueueQuery = Annotated[str | None, Query(json_schema_extra={"pattern": NAME})]
+EventId = Annotated[str, Query(json_schema_extra={"pattern": f"^{EVENT_ID.pattern}$"})]
+Cursor = Annotated[str | None, Query(json_schema_extra={"pattern": "^[0-9]+-[0-9]+$"})]
 
 
 class TaskIn(BaseModel):
@@ -37,11 +59,10 @@ class TaskIn(BaseModel):
     kwargs: dict[str, Any] = {}
     queue: QueueName | None = None
     priority: Priority | None = None
-    delay_s: Annotated[float, Field(ge=0, le=31_536_000, allow_inf_nan=False)] | None = None
-    max_attempts: Annotated[int, Field(ge=1, le=1000)] | None = None
-    timeout_s: Annotated[float, Field(ge=0.001, le=604_800, allow_inf_nan=False)] | None = None
-    expires_s: Annotated[float, Field(ge=0.001, le=31_536_000, allow_inf_nan=False)] | None = None
-
+    delay_s: Annotated[float, Number(ge=0, le=31_536_000)] | None = None
+    max_attempts: Annotated[int, Number(ge=1, le=1000)] | None = None
+    timeout_s: Annotated[float, Number(ge=0.001, le=604_800)] | None = None
+    expires_s: Annotated[float, Number(ge=0.001, le=31_536_000)] | None = None
     after: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=1000)] = []
     takes: Takes = "nothing"
 

@@ -23,7 +23,7 @@ from miniqueue.live import Live
 from miniqueue.protocol.keys import QueueKeys
 from miniqueue.protocol.operations import Protocol
 from miniqueue.redis_client import AsyncClient
-from miniqueue.schemas import TaskId
+from miniqueue.schemas import QueueQuery, TaskId
 from miniqueue.settings import Settings, check_name
 from miniqueue.task import Task, encode_json, queue_of
 from miniqueue.views import Event
@@ -68,7 +68,7 @@ class Streams:
         return self._feeds[queue]
 
     async def get_events(
-        self, request: Request, queue: str | None = None, after: After = ""
+        self, request: Request, queue: QueueQuery = None, after: After = ""
     ) -> Response:
         """The events of a queue as they happen (SSE); with an id, first those after it."""
         self._check_room()
@@ -96,7 +96,7 @@ class Streams:
         return self._response(self._of_task(pages, task_id, last))
 
     async def get_live(
-        self, request: Request, queue: str | None = None, after: After = ""
+        self, request: Request, queue: QueueQuery = None, after: After = ""
     ) -> Response:
         """What the dashboard shows (SSE): a digest of each second, and how things stand."""
         self._check_room()

