@@ -37,7 +37,7 @@ __all__ = ["AsyncClient", "Client", "Sent", "SOCKET_TIMEOUT_S", "connect", "conn
 
 T = TypeVar("T")
 Words = Sequence[str | int | float]  # a command
-FRESH_S = 0.1  # a connection that idled longer may have been closed by Redis
+FRESH_S = 0.01  # too short for a Redis to end and come back; an idler connection is asked after
 BLOCK_S = 4.0  # a blocking command must answer before the socket gives up
 
 AWAY = redis.exceptions.RedisError  # away, full, read-only, loading: all mean "not now"
