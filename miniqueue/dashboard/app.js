@@ -7,7 +7,7 @@ import * as tasks from "./tasks.js";
 
 const LOG = 500; // lines kept of what happened
 let queue = new URLSearchParams(location.search).get("queue") || "";
-let end = () => {}, state = null, ahead_ms = 0, faults = false;
+let end = () => {}, state = null, ahead_ms = 0, faults = false, away = false;
 const since = new Map(); // "worker task" -> when it was first seen running
 
 setLogin((why) => new Promise((done) => {
@@ -35,7 +35,8 @@ function follow() {
 function hear(kind, data) {
   if (kind === "state") {
     if (data.now_ms) ahead_ms = data.now_ms - Date.now();
-    alertFor(data.error ? `Redis is away: ${data.error}` : "");
+    if (data.error || away) alertFor(data.error ? `Redis is away: ${data.error}` : "");
+    away = Boolean(data.error); // what a button was refused stays until the next one
     if (!data.error) standing(data);
   } else if (kind === "depths") addDepths(data);
   else if (kind === "digest") {

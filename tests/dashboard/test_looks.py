@@ -63,6 +63,9 @@ def test_the_page_asks_for_a_token_and_keeps_it_out_of_addresses(
     page.click("#sure-yes")
     page.wait_for_selector("#alert:not([hidden])")
     assert "may read and nothing else" in page.inner_text("#alert")
+    secured.queue.enqueue("sample")  # the next state takes nothing from what was said
+    wait_for(lambda: number(page, "finished") == 1)
+    assert "may read and nothing else" in page.inner_text("#alert")
     assert not any("read-2" in address for address in addresses)
     assert "read-2" not in (secured.directory / "api.log").read_text()
     context.close()
