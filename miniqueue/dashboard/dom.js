@@ -40,10 +40,11 @@ export const pointer = { down: false };
 addEventListener("pointerdown", () => (pointer.down = true), true);
 for (const name of ["pointerup", "pointercancel", "blur"]) addEventListener(name, () => setTimeout(() => (pointer.down = false)), true);
 
-// Carries out what a button asks for, and says in the page why not.
-export async function attempt(what) {
+// Carries out what a button asks for, and says in the page why not. What nobody asked for leaves
+// the words of the last refusal where they are.
+export async function attempt(what, asked = true) {
   try {
-    alertFor("");
+    if (asked) alertFor("");
     return await what();
   } catch (error) {
     alertFor(error.message);

@@ -29,7 +29,7 @@ export function touched() {
 
 export function reload() {
   clearTimeout(reload.soon);
-  return attempt(() => load(null));
+  return attempt(() => load(null), false);
 }
 
 async function load(from) {
