@@ -44,15 +44,16 @@ class Waiting(NamedTuple):
 
 
 class Ahead(NamedTuple):
-    """What was sent before the backlog is run, and when, monotonic: results, and a claim."""
+    """What is on its way, and when it was sent, monotonic: results, and a claim of `most` tasks."""
 
     sent: Sent
     results: list[Ended]
+    most: int
     asked: float
 
 
 class Lane:
-    """`ahead` (one at the most), `backlog` and `results` are read by the keeper too.
+    """`ahead` (two at the most), `backlog` and `results` are read by the keeper too.
 
     They are deques, which make each step atomic.
     """
@@ -73,6 +74,7 @@ class Lane:
         away_s = 0.1
         while not self.shared.stopping.is_set():
             try:
+                self.ask_ahead()
                 self.fetch(IDLE_S)
                 self.ask_ahead()
                 self.work()
@@ -153,9 +155,10 @@ class Lane:
 
     def relieve(self) -> None:
         """Send the results and release the backlog; raises nothing, a lease outlives an outage."""
-        with contextlib.suppress(BackendUnavailable):
-            if (arrived := self._arrived()) is not None:
-                self._keep(arrived[0], arrived[0].tasks, arrived[1])
+        while self.ahead:
+            with contextlib.suppress(BackendUnavailable):
+                if (arrived := self._arrived()) is not None:
+                    self._keep(arrived[0], arrived[0].tasks, arrived[1])
         results = drain(self.results)
         held = drain(self.runner.interrupted)
         held += [_pair(item.task) for item in drain(self.backlog)]
@@ -205,10 +208,12 @@ class Lane:
             turnstile.release()
 
     def ask_ahead(self) -> None:
-        """With more to run than this one task, send the results of the last turn and ask for the
-        next tasks now: Redis works while we do. A failure shows in the next turn.
+        """Send the results and ask for the tasks after those that are held or on their way, so
+        that Redis works while we do. A single task is not worth it. A failure shows in fetch().
         """
-        room = self.shared.pace.limit(len(self.backlog)) if len(self.backlog) > 1 else 0
+        turns = len(self.ahead) + bool(self.backlog)
+        held = len(self.backlog) + sum(ahead.most for ahead in list(self.ahead))
+        room = self.shared.pace.limit(held) if turns == 1 and held > 1 else 0
         if room:
             with contextlib.suppress(BackendUnavailable):
                 self.ahead.append(self._ask(room))
@@ -221,7 +226,8 @@ class Lane:
         claim = self._protocol.claim(shared.worker, most, first=first)
         results, asked = drain(self.results), time.monotonic()
         try:
-            return Ahead(self._client.send([*self._reports(results), claim]), results, asked)
+            sent = self._client.send([*self._reports(results), claim])
+            return Ahead(sent, results, most, asked)
         except BackendUnavailable:
             self.results.extendleft(reversed(results))
             raise

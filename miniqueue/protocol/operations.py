@@ -51,7 +51,9 @@ class Protocol:
         for submission in submissions:
             args += submission.words()
 
-        def parse(reply: list[Any]) -> list[str]:
+        def parse(reply: Any) -> list[str]:
+            if reply == "ok":
+                return [submission.id for submission in submissions]
             if reply[0] == "full":
                 raise QueueFull(self.queue, reply[1], s.max_queued)
             if reply[0] == "exists":
@@ -60,7 +62,8 @@ class Protocol:
                 raise PayloadError(f"after: no task has the id {reply[1]!r}")
             if reply[0] == "conflict":
                 raise TaskExists(reply[2], reply[1])
-            return reply[2] or [submission.id for submission in submissions]
+            ids: list[str] = reply[1]
+            return ids
 
         keys = (*k.ready, k.scheduled, k.deferred, k.events, k.wake, k.stats, k.ended)
         return Call("enqueue", keys, args, parse)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -91,6 +92,25 @@ def test_r7_the_number_of_waiting_tasks_is_bounded_in_all_lists_and_scheduled(be
         small.put(priority, priority=priority)
     with pytest.raises(QueueFull):
         small.run(small.protocol.enqueue([sent("x", delay_ms=1000)]))
+
+
+@pytest.mark.parametrize(
+    "waiting",
+    [
+        {"priority": "high"},
+        {"priority": "normal"},
+        {"priority": "low"},
+        {"delay_ms": 60_000},
+        {"after": ("by-running",)},
+    ],
+)
+def test_r7_each_place_where_tasks_wait_is_counted(bench: Bench, waiting: dict[str, Any]) -> None:
+    small = Bench(bench.client, replace(bench.settings, max_queued=1))
+    small.client.raw.delete(small.keys.scheduled)
+    small.run(small.protocol.enqueue([sent("a", **waiting)]))
+    with pytest.raises(QueueFull) as raised:
+        small.run(small.protocol.enqueue([sent("b")]))
+    assert raised.value.waiting == 1
 
 
 # -- idempotency keys ------------------------------------------------------------------------------

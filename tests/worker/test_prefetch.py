@@ -11,6 +11,7 @@ from miniqueue.errors import BackendUnavailable
 from miniqueue.inspector import Inspector
 from miniqueue.lane import Lane
 from miniqueue.queue import Queue, TaskHandle
+from miniqueue.redis_client import Sent
 from miniqueue.registry import Registry, TaskFunction, task
 from miniqueue.worker import Worker
 from tests.processes import wait_for
@@ -139,6 +140,29 @@ def test_r10_the_next_tasks_are_claimed_while_the_lane_works(
     assert claim_sizes(queue) == [4, 4, 2]
 
 
+def test_r10_results_leave_before_the_next_tasks_are_read(
+    busy: tuple[Lane, list[TaskHandle]], queue: Queue
+) -> None:
+    lane, handles = busy
+    lane.work()
+    lane.ask_ahead()
+    wait_for(lambda: states(handles) == ["succeeded"] * 4 + ["running"] * 6)
+    assert [ahead.most for ahead in lane.ahead] == [4, 4]
+
+
+def test_r9_no_more_than_two_claims_are_held_or_on_their_way(
+    busy: tuple[Lane, list[TaskHandle]], queue: Queue
+) -> None:
+    lane, _ = busy
+    for _ in range(3):
+        lane.ask_ahead()
+    assert len(lane.ahead) == 1  # the other one is the backlog
+    lane.work()
+    for _ in range(3):
+        lane.ask_ahead()
+    assert len(lane.ahead) == 2
+
+
 def test_r9_what_is_on_its_way_when_a_task_is_slow_goes_back(
     busy: tuple[Lane, list[TaskHandle]], queue: Queue
 ) -> None:
@@ -176,3 +200,21 @@ def test_r11_results_on_their_way_when_redis_hangs_up_are_sent_again(
     assert len(lane.results) == 4
     lane.relieve()
     assert states(handles)[:4] == ["succeeded"] * 4
+
+
+def test_r11_of_two_claims_on_their_way_one_that_fails_does_not_hold_back_the_other(
+    busy: tuple[Lane, list[TaskHandle]], queue: Queue
+) -> None:
+    lane, handles = busy
+    lane.work()
+    lane.ask_ahead()
+    wait_for(lambda: claim_sizes(queue) == [4, 4, 2])
+    lost = lane.ahead[0].sent
+
+    def hung_up() -> list[object]:
+        lost.replies()
+        raise BackendUnavailable("Redis hung up")
+
+    lane.ahead[0] = lane.ahead[0]._replace(sent=Sent(hung_up))
+    lane.relieve()
+    assert states(handles) == ["succeeded"] * 4 + ["running"] * 4 + ["queued"] * 2
