@@ -84,7 +84,7 @@ function workers(list) {
     const line = make("tr", "", worker.alive ? {} : { class: "late" });
     const doing = make("td");
     for (const id of worker.doing.slice(0, 4)) {
-      running.add(`${worker.id} ${id}`);
+      if (worker.alive) running.add(`${worker.id} ${id}`);
       doing.append(make("button", id, { class: "link id", "data-show": id }), " ");
     }
     if (worker.doing.length > 4) doing.append(`and ${worker.doing.length - 4} more`);

@@ -78,7 +78,8 @@ function make(id, series, scale) {
   const axis = { stroke: colour("--soft"), grid, ticks: grid, font: "12px system-ui", size: 44 };
   const many = (plot, values) => values.map((v) => (v === null ? "" : v >= 1e6 ? `${v / 1e6}M` : v >= 1000 ? `${v / 1000}k` : String(v)));
   const options = {
-    width: Math.max(240, box.clientWidth), height: 180, cursor: { drag: { x: false, y: false } }, legend: { live: false },
+    width: Math.max(240, box.clientWidth), height: 180, cursor: { drag: { x: false, y: false } },
+    legend: { live: false, markers: { dash: (plot, i) => (plot.series[i].dash?.length ? "dashed" : "solid") } },
     scales: { x: { time: true }, y: scale },
     series: [{}, ...series.map(([label, name, dash]) => ({ label, stroke: colour(name), dash, width: 1.6, spanGaps: true, points: { show: false } }))],
     axes: [{ ...axis, size: 30, space: 70 }, { ...axis, values: many }],
@@ -141,7 +142,7 @@ export function lanes(workers, now_ms, open) {
     for (const one of open) if (one.worker === name) bar(pen, x(one.since), x(now_ms), y, h, false, true);
     for (const mark of lost) if (mark.worker === name) cross(pen, x(mark.at), y, h);
   });
-  canvas.setAttribute("aria-label", `Swim lanes of ${names.length} workers in the last minute: ${spans.length} ended attempts drawn, ${spans.filter((s) => s.verb === "fail").length} failed, ${lost.length} leases ran out`);
+  canvas.setAttribute("aria-label", `Swim lanes of ${names.length} workers in the last minute: ${spans.length} ended attempts and ${open.length} that run drawn, ${spans.filter((s) => s.verb === "fail").length} failed, ${lost.length} leases ran out`);
   const stride = Math.max(1, ...spans.map((span) => span.stride));
   document.getElementById("lanes-note").textContent = stride > 1 ? `(one in ${stride} is drawn where there are many)` : "";
 }

@@ -56,6 +56,6 @@ def page(browser: Browser, stack: Stack) -> Iterator[Page]:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """Where screenshots go: into the docs when they are made anew (MINIQUEUE_PICTURES=1)."""
+    """Where screenshots go: into the docs when they are made anew (PICTURES=1)."""
     docs = Path(__file__).parents[2] / "docs" / "img"
-    return docs if os.environ.get("MINIQUEUE_PICTURES") else tmp_path
+    return docs if os.environ.get("PICTURES") else tmp_path

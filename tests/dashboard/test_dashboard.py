@@ -109,8 +109,9 @@ def test_a_queue_is_paused_and_resumed(page: Page, stack: Stack) -> None:
 
 
 def test_a_worker_is_killed_by_a_button_and_its_task_moves(page: Page, stack: Stack) -> None:
-    task = send(stack, name="sleep", args=[3])
+    task = send(stack, name="sleep", args=[6])
     victim = str(wait_for(lambda: stack.queue.get(task).worker))
+    page.wait_for_selector(f"#workers [data-show='{task}']")
     page.click(f"[data-fault=kill][data-worker={victim}]")
     wait_for(lambda: not stack.workers[[w.name for w in stack.workers].index(victim)].running)
     wait_for(
@@ -119,6 +120,8 @@ def test_a_worker_is_killed_by_a_button_and_its_task_moves(page: Page, stack: St
     stack.scale(2)
     assert stack.queue.wait(task, 20).attempt == 2
     until(page, "/[1-9]\\d* leases ran out/.test(document.querySelector('#lanes').ariaLabel)")
+    page.wait_for_selector("#workers tr.late")  # it still tells of the task that it had
+    until(page, "/and 0 that run/.test(document.querySelector('#lanes').ariaLabel)")
 
 
 def test_a_frozen_worker_falls_silent_and_thaws(page: Page, stack: Stack) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import os
 import re
+import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from miniqueue.classroom import Stack
+from miniqueue.settings import Settings
 from tests.dashboard.driving import number, opened, until
 from tests.processes import wait_for
 
@@ -71,25 +77,70 @@ def test_the_page_asks_for_a_token_and_keeps_it_out_of_addresses(
     context.close()
 
 
+@pytest.fixture(scope="module")
+def at_work() -> Iterator[Stack]:
+    """A stack that is never idle; for pictures one that has worked a while and lost a worker."""
+    settings = Settings(redis_url="", lease_s=3)
+    with Stack(workers=4, settings=settings) as stack, working(stack):
+        if os.environ.get("PICTURES"):
+            time.sleep(30)
+            stack.kill_worker(1)
+            time.sleep(8)
+            stack.scale(4)
+            time.sleep(4)
+        yield stack
+
+
+@contextlib.contextmanager
+def working(stack: Stack) -> Iterator[None]:
+    """Tasks come in waves until the end of the block."""
+    over = threading.Event()
+
+    def send() -> None:
+        for turn in itertools.count():
+            stack.queue.enqueue_many("sleep", [(0.02 + 0.01 * (n % 5),) for n in range(11)])
+            if turn % 8 == 0:
+                stack.queue.enqueue_many("sleep", [(0.05,)] * (20 + turn % 48))
+                stack.queue.enqueue_call("sleep", [0.15], {}, {"priority": "high"})
+                stack.queue.enqueue_call("sleep", [0.3], {}, {"priority": "low"})
+                stack.queue.enqueue("flaky", 0.8)
+            if over.wait(0.2):
+                return
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 @pytest.mark.parametrize(
     ("look", "options"),
     [
-        ("light", {"color_scheme": "light", "viewport": {"width": 1300, "height": 900}}),
-        ("dark", {"color_scheme": "dark", "viewport": {"width": 1300, "height": 900}}),
+        ("light", {"color_scheme": "light", "viewport": {"width": 1300, "height": 1000}}),
+        ("dark", {"color_scheme": "dark", "viewport": {"width": 1300, "height": 1000}}),
         ("phone", {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2}),
     ],
 )
-def test_it_fits_dark_rooms_and_telephones(
-    browser: Browser, stack: Stack, pictures: Path, look: str, options: dict[str, Any]
+def test_it_fits_dark_rooms_and_telephones_while_tasks_flow(
+    browser: Browser, at_work: Stack, pictures: Path, look: str, options: dict[str, Any]
 ) -> None:
-    for page in opened(browser, stack.url, **options):
-        for _ in range(4):
-            stack.queue.enqueue_many("sleep", [(0.03,)] * 60)
-            stack.queue.enqueue_many("flaky", [(0.5,)] * 6)
-        wait_for(lambda page=page: number(page, "waiting") == 0, 30)  # type: ignore[misc]
+    for page in opened(browser, at_work.url, **options):
+        wait_for(lambda page=page: number(page, "running") > 0, 30)  # type: ignore[misc]
+        until(page, "Number(document.querySelector('#n-rate').innerText) > 10")
         wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert wide <= 0  # nothing sticks out sideways
         page.screenshot(path=pictures / f"dashboard-{look}.png")
+
+
+def test_the_legend_shows_which_lines_are_dashed(page: Page) -> None:
+    styles = page.evaluate(
+        "[...document.querySelectorAll('#chart-ms .u-series .u-marker')]"
+        ".map(e => getComputedStyle(e).borderTopStyle)"
+    )
+    assert styles[-4:] == ["solid", "dashed", "solid", "dashed"]
 
 
 def test_it_is_used_by_keyboard_alone(page: Page) -> None:
