@@ -53,7 +53,10 @@ class Submission(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """A task in a worker's hands: what to run, and the attempt number that fences it."""
+    """A task in a worker's hands: what to run, and the attempt number that fences it.
+
+    `since_ms`: since when it might have been started.
+    """
 
     id: str
     attempt: int
@@ -65,6 +68,7 @@ class Claimed(NamedTuple):
     timeout_s: float | None
     takes: str = ""
     slot: int = 0
+    since_ms: int = 0
 
 
 class Claims(NamedTuple):

@@ -15,7 +15,7 @@ from miniqueue.worker import Worker
 from tests.processes import wait_for
 
 TASKS = 20_000
-STAY = {"stats", "events"}
+STAY = {"stats", "counts", "events"}
 
 
 @pytest.mark.slow
