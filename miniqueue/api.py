@@ -34,6 +34,7 @@ from miniqueue.inspector import Inspector
 from miniqueue.joiner import Joiner
 from miniqueue.manage import Manage
 from miniqueue.options import MOST_KEY
+from miniqueue.outages import Outages
 from miniqueue.overview import Overview
 from miniqueue.protocol.operations import Protocol
 from miniqueue.protocol.records import Submission
@@ -73,6 +74,7 @@ class Front:
         self._joiners: dict[str, Joiner] = {}
         self.streams = Streams(self.client, self.inspector, settings)
         self._specs: dict[str, tuple[float, Spec]] = {}
+        self.outages = Outages(self.client, self.queue.protocol)
 
     # -- sending ---------------------------------------------------------------------------------
 
@@ -213,6 +215,7 @@ class Front:
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         """Close what was opened."""
         yield
+        await self.outages.close()
         await self.streams.close()
         await self.client.close()
         self.queue.client.close()
@@ -237,6 +240,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="A distributed task queue: send tasks, follow them, look after queues and workers.",
         lifespan=front.lifespan,
     )
+    app.state.outages = front.outages
     for method, path, endpoint, codes in _routes(front):
         responses: dict[int | str, dict[str, Any]] = {code: {} for code in codes}
         for code in codes:
@@ -274,6 +278,7 @@ def _routes(front: Front) -> list[tuple[str, str, Any, tuple[int, ...]]]:
         ("GET", "/queues", overview.get_queues, (503,)),
         ("GET", "/workers", overview.get_workers, (503,)),
         ("GET", "/stats", overview.get_stats, (503,)),
+        ("GET", "/metrics", overview.get_metrics, (503,)),
         ("GET", "/functions", overview.get_functions, (503,)),
         ("GET", "/task/{task_id}/output", overview.get_output, (404, 422, 503)),
         ("POST", "/queues/{queue}/pause", manage.post_pause, (404, 422, 503)),

