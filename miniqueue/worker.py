@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import miniqueue.functions  # noqa: F401  (registers the built-in task functions)
+from miniqueue import logs
 from miniqueue.cron import due_calls
 from miniqueue.cron import read as read_schedules
 from miniqueue.durability import UNKNOWN, Durability, durability
@@ -307,7 +308,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def serve(queue: Queue, modules: Sequence[str], name: str | None = None) -> None:
     """Run a worker of this queue in this process until SIGTERM or SIGINT."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logs.install(queue.settings)
     load_modules(modules)
     worker = Worker(queue, name=name)
     on_signal(worker.stop, signal.SIGTERM, signal.SIGINT)
