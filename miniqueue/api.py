@@ -57,6 +57,7 @@ KEY: dict[str, Any] = {
 # Headers in the OpenAPI document, by the last word of a path.
 HEADERS = {"task": [KEY], "events": [LAST_EVENT_ID], "live": [LAST_EVENT_ID]}
 SENT = {("POST", "/task"): Accepted, ("POST", "/tasks"): AcceptedMany}
+OWN: Any = {"tracing": False, "metrics": False, "logs": False}  # of FastAPI; ours is traced.py
 SPEC_S = 5.0  # how long an announced function is remembered
 MAX_WAIT_S = 30.0
 MOST_QUEUES = 1000  # that are remembered: names of strangers must not fill the memory
@@ -239,6 +240,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=__version__,
         summary="A distributed task queue: send tasks, follow them, look after queues and workers.",
         lifespan=front.lifespan,
+        telemetry=OWN,
     )
     app.state.outages = front.outages
     for method, path, endpoint, codes in _routes(front):
@@ -256,7 +258,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     describe(app)
     app.add_middleware(Guard, settings=settings)
+    if settings.tracing:
+        _trace(app)
     return app
+
+
+def _trace(app: FastAPI) -> None:
+    from miniqueue.spans import provide  # imports OpenTelemetry
+    from miniqueue.traced import Traced
+
+    provide("miniqueue-api")
+    app.add_middleware(Traced)
 
 
 def _routes(front: Front) -> list[tuple[str, str, Any, tuple[int, ...]]]:

@@ -72,6 +72,7 @@ class Worker:
                 Capture(),
                 self._metrics,
                 *middlewares,
+                *_tracing(queue),
             ]
         )
         self._shared.alarm = self._alarm
@@ -288,6 +289,16 @@ class Worker:
         self._shared.loop.close()
         last = [*self._counted(), *self._protocol.roster.leave(self.id)]
         self._safely(lambda: self._client.run_many(last))
+
+
+def _tracing(queue: Queue) -> list[Middleware]:
+    if not queue.settings.tracing:
+        return []
+    from miniqueue.spans import provide  # imports OpenTelemetry
+    from miniqueue.tracing import Tracing
+
+    provide("miniqueue-worker")
+    return [Tracing(queue)]
 
 
 def add_import(parser: argparse.ArgumentParser) -> None:

@@ -255,6 +255,10 @@ class Protocol:
         """Give back a hint that came to a worker which claims nothing more."""
         return Call("RPUSH", (self.keys.wake,), (1,), same)
 
+    def trace(self, task_id: str) -> Call[str | None]:
+        """The trace context that a task was sent with (W3C traceparent)."""
+        return Call("HGET", (self.keys.task(task_id),), ("traceparent",), same)
+
     def count(self, news: Iterable[tuple[str, str, int]]) -> Call[int]:
         """Add numbers (kind, name, number) to what is counted; gives how many were."""
         words = [word for one in news for word in one]
@@ -315,5 +319,5 @@ def _claimed(
     since_ms: int,
 ) -> Claimed:
     limits = (to_int(most) or 1, to_int(released) or 0, to_float(timeout_s))
-    where = (takes or "", to_int(slot) or 0, since_ms)
-    return Claimed(task_id, attempt, name or "?", args or "[]", kwargs, *limits, *where)
+    rest = (*limits, takes or "", to_int(slot) or 0, since_ms)
+    return Claimed(task_id, attempt, name or "?", args or "[]", kwargs, *rest)

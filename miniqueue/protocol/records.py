@@ -28,6 +28,7 @@ class Submission(NamedTuple):
     digest: str = ""
     after: tuple[str, ...] = ()
     takes: str = "nothing"
+    trace: str = ""
 
     def words(self) -> list[str | int | float]:
         """Its arguments for enqueue.lua."""
@@ -49,6 +50,8 @@ class Submission(NamedTuple):
             words += ["after", encode_json(list(self.after))]
         if self.takes != "nothing":
             words += ["takes", self.takes]
+        if self.trace:
+            words += ["traceparent", self.trace]
         return words
 
 
