@@ -20,22 +20,22 @@ class Outages:
     def __init__(self, client: AsyncClient, protocol: Protocol) -> None:
         self._client = client
         self._protocol = protocol
-        self._count = 0
+        self.untold = 0
         self._telling: asyncio.Task[None] | None = None
 
     def note(self) -> None:
         """A request has failed for want of Redis. Call it in the event loop."""
-        self._count += 1
+        self.untold += 1
         if self._telling is None or self._telling.done():
             self._telling = asyncio.create_task(self._tell())
 
     async def _tell(self) -> None:
-        while self._count:
+        while self.untold:
             await asyncio.sleep(AGAIN_S)
-            count = self._count
+            count = self.untold
             with contextlib.suppress(BackendUnavailable):
                 await self._client.run(self._protocol.count([("redis_errors", "api", count)]))
-                self._count -= count
+                self.untold -= count
 
     async def close(self) -> None:
         """What is not told by now is lost."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from prometheus_client import Metric
 from prometheus_client.openmetrics import parser as openmetrics
@@ -15,16 +16,19 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from miniqueue import outages
 from miniqueue.api import create_app
 from miniqueue.classroom.service import free_port
+from miniqueue.errors import BackendUnavailable
 from miniqueue.functions import echo, fail, flaky
+from miniqueue.inspector import Inspector
 from miniqueue.metrics import BOUNDS
-from miniqueue.prometheus import VERBS
-from miniqueue.protocol.calls import script, scripts
+from miniqueue.prometheus import VERBS, exposition
+from miniqueue.protocol.calls import Call, T, script, scripts
 from miniqueue.queue import Queue
 from miniqueue.redis_client import Client
 from miniqueue.registry import Registry, task
 from miniqueue.settings import Settings
 from miniqueue.worker import Worker
 from tests.processes import wait_for
+from tests.worker.running import Refuser
 from tests.worker.test_hostile import KINDS, TEXTS
 
 ACCEPT = {"text": "text/plain", "openmetrics": "application/openmetrics-text; version=1.0.0"}
@@ -226,16 +230,31 @@ def test_without_redis_it_says_so() -> None:
     assert "Redis is not available" in reply.json()["detail"]
 
 
+def test_a_redis_that_goes_away_meanwhile_is_no_broken_queue(
+    settings: Settings, client: Client
+) -> None:
+    class Leaving(Refuser):
+        def run(self, call: Call[T]) -> T:
+            reply = super().run(call)
+            self.away.set()  # after the names of the queues are read
+            return reply
+
+    queue = Queue(settings=settings, client=Leaving(client))
+    with pytest.raises(BackendUnavailable):
+        exposition(Inspector(queue), None)
+
+
 def test_what_the_api_could_not_ask_of_redis_is_told_when_it_is_back(
     http: TestClient, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outages, "AGAIN_S", 0.01)
-    raw = queue.client.raw
+    raw, front = queue.client.raw, cast("FastAPI", http.app)
     raw.set("mq:workers", "a foreign hand")
     assert http.get("/workers").status_code == 503
     assert http.get("/workers").status_code == 503
     raw.delete("mq:workers")
-    wait_for(lambda: value(series(http), "redis_errors_total", role="api") == 2)
+    wait_for(lambda: front.state.outages.untold == 0)
+    assert value(series(http), "redis_errors_total", role="api") == 2
 
 
 @pytest.mark.parametrize(

@@ -75,13 +75,3 @@ def test_what_was_counted_while_redis_did_not_answer_is_told_later(
     raw.delete(key)
     with TestClient(create_app(settings)) as http:
         wait_for(lambda: total(counters(http), "redis_errors_total") >= 1)
-
-
-def test_a_worker_that_stops_tells_its_last_runs(crew: Crew, settings: Settings) -> None:
-    crew.hire("w1")
-    handle = crew.queue.enqueue(echo, 1)
-    handle.wait(timeout_s=5)
-    crew.workers["w1"].ask_to_end()
-    crew.workers["w1"].join()
-    with TestClient(create_app(settings)) as http:
-        assert total(counters(http), "tasks_ended_total") == 1

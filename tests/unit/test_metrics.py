@@ -100,6 +100,13 @@ def test_what_came_between_news_and_told_is_not_lost() -> None:
     assert news(metrics)["run:1 add"] == 1
 
 
+def test_a_lost_lease_that_is_heard_of_twice_counts_once() -> None:
+    metrics = Metrics()
+    for attempt in (1, 1, 2):
+        metrics.lost("t", attempt)
+    assert news(metrics) == {"lease_losses worker": 2}
+
+
 def test_names_are_bounded() -> None:
     metrics = Metrics()
     for i in range(MOST_NAMES + 50):
