@@ -318,6 +318,8 @@ def _claimed(
     slot: str | None,
     since_ms: int,
 ) -> Claimed:
-    limits = (to_int(most) or 1, to_int(released) or 0, to_float(timeout_s))
-    rest = (*limits, takes or "", to_int(slot) or 0, since_ms)
-    return Claimed(task_id, attempt, name or "?", args or "[]", kwargs, *rest)
+    return Claimed(
+        task_id, attempt, name or "?", args or "[]", kwargs,
+        to_int(most) or 1, to_int(released) or 0, to_float(timeout_s),
+        takes or "", (to_int(slot) or 0) if slot else 0, since_ms,
+    )  # fmt: skip
