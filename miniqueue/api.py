@@ -34,6 +34,7 @@ from miniqueue.inspector import Inspector
 from miniqueue.joiner import Joiner
 from miniqueue.manage import Manage
 from miniqueue.options import MOST_KEY
+from miniqueue.outages import Outages
 from miniqueue.overview import Overview
 from miniqueue.protocol.operations import Protocol
 from miniqueue.protocol.records import Submission
@@ -56,6 +57,7 @@ KEY: dict[str, Any] = {
 # Headers in the OpenAPI document, by the last word of a path.
 HEADERS = {"task": [KEY], "events": [LAST_EVENT_ID], "live": [LAST_EVENT_ID]}
 SENT = {("POST", "/task"): Accepted, ("POST", "/tasks"): AcceptedMany}
+OWN: Any = {"tracing": False, "metrics": False, "logs": False}  # of FastAPI; ours is traced.py
 SPEC_S = 5.0  # how long an announced function is remembered
 MAX_WAIT_S = 30.0
 MOST_QUEUES = 1000  # that are remembered: names of strangers must not fill the memory
@@ -73,6 +75,7 @@ class Front:
         self._joiners: dict[str, Joiner] = {}
         self.streams = Streams(self.client, self.inspector, settings)
         self._specs: dict[str, tuple[float, Spec]] = {}
+        self.outages = Outages(self.client, self.queue.protocol)
 
     # -- sending ---------------------------------------------------------------------------------
 
@@ -213,6 +216,7 @@ class Front:
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         """Close what was opened."""
         yield
+        await self.outages.close()
         await self.streams.close()
         await self.client.close()
         self.queue.client.close()
@@ -236,7 +240,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=__version__,
         summary="A distributed task queue: send tasks, follow them, look after queues and workers.",
         lifespan=front.lifespan,
+        telemetry=OWN,
     )
+    app.state.outages = front.outages
     for method, path, endpoint, codes in _routes(front):
         responses: dict[int | str, dict[str, Any]] = {code: {} for code in codes}
         for code in codes:
@@ -252,7 +258,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     describe(app)
     app.add_middleware(Guard, settings=settings)
+    if settings.tracing:
+        _trace(app)
     return app
+
+
+def _trace(app: FastAPI) -> None:
+    from miniqueue.spans import provide  # imports OpenTelemetry
+    from miniqueue.traced import Traced
+
+    provide("miniqueue-api")
+    app.add_middleware(Traced)
 
 
 def _routes(front: Front) -> list[tuple[str, str, Any, tuple[int, ...]]]:
@@ -274,6 +290,7 @@ def _routes(front: Front) -> list[tuple[str, str, Any, tuple[int, ...]]]:
         ("GET", "/queues", overview.get_queues, (503,)),
         ("GET", "/workers", overview.get_workers, (503,)),
         ("GET", "/stats", overview.get_stats, (503,)),
+        ("GET", "/metrics", overview.get_metrics, (503,)),
         ("GET", "/functions", overview.get_functions, (503,)),
         ("GET", "/task/{task_id}/output", overview.get_output, (404, 422, 503)),
         ("POST", "/queues/{queue}/pause", manage.post_pause, (404, 422, 503)),

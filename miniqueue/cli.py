@@ -62,6 +62,7 @@ def _api(args: Args) -> int:
     import uvicorn
 
     from miniqueue.guard import check_binding
+    from miniqueue.logs import uvicorn_config
 
     settings = Settings.from_env().but(host=args.host, port=args.port)
     modules = (*settings.modules, *args.modules)
@@ -72,7 +73,7 @@ def _api(args: Args) -> int:
         _spare_the_collector()
     uvicorn.run(
         "miniqueue.api:app", host=settings.host, port=settings.port, reload=args.reload,
-        access_log=args.access_log, log_level="info",
+        access_log=args.access_log, log_level="info", log_config=uvicorn_config(settings),
     )  # fmt: skip
     return 0
 

@@ -121,6 +121,7 @@ def _class_serve(args: Args) -> int:
 
     from miniqueue.classroom.door import FILE
     from miniqueue.classroom.students import Class
+    from miniqueue.logs import uvicorn_config
 
     settings = Settings.from_env().but(host=args.host, port=args.port)
     modules = (*settings.modules, *args.modules)
@@ -128,7 +129,7 @@ def _class_serve(args: Args) -> int:
     os.environ.update(settings.but(imports=",".join(modules)).environ() | {FILE: args.file})
     uvicorn.run(
         "miniqueue.classroom.door:create_door", factory=True, host=settings.host,
-        port=settings.port, access_log=False,
+        port=settings.port, access_log=False, log_config=uvicorn_config(settings),
     )  # fmt: skip
     return 0
 

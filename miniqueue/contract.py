@@ -12,6 +12,7 @@ from miniqueue.schemas import Problem
 __all__ = ["COMMON", "describe"]
 
 STREAMS = ("/events", "/live")  # how their paths end
+TEXTS = ("text/plain", "application/openmetrics-text")  # of /metrics
 # What any route may answer.
 COMMON = {
     "401": "Token required",
@@ -51,6 +52,8 @@ def _mend(path: str, operation: dict[str, Any]) -> None:
         if status >= "400":
             problem = {"schema": {"$ref": "#/components/schemas/Problem"}}
             response["content"] = {"application/problem+json": problem}
+    if path == "/metrics":
+        responses["200"]["content"] = {kind: {"schema": {"type": "string"}} for kind in TEXTS}
     if path.endswith(STREAMS):
         responses["200"]["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
         if "{" in path:

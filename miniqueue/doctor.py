@@ -28,6 +28,7 @@ EXTRAS = {
     "client": "the HTTP API from Python",
     "classroom": "notebooks, labs, demo, benchmarks",
     "ai": "examples with real models",
+    "tracing": "traces with OpenTelemetry",
 }
 REDIS = (6, 2)  # the first whose LPOP takes a count
 REQUIREMENT = re.compile(r"([\w-]+)(?:\[[\w,]+\])?>=([\d.]+)(?:; *(.*))?")

@@ -129,6 +129,12 @@ class Inspector:
             stats={verb: to_int(count) or 0 for verb, count in sorted(stats.items())},
         )
 
+    def counts(self, queue: str | None = None) -> dict[str, int]:
+        """What workers have counted in a queue (metrics.py), by "KIND NAME"."""
+        key = self._keys(queue).counts
+        found = self._client.run(Call("HGETALL", (key,), (), pairs))
+        return {field: max(0, to_int(text) or 0) for field, text in found.items()}
+
     def workers(self) -> list[WorkerInfo]:
         """Workers that beat in the last minute, at most 1,000, newest beat first."""
         listed: Call[list[str]] = Call("ZREVRANGE", (self._shared.workers,), (0, 999), list)

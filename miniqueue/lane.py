@@ -80,6 +80,7 @@ class Lane:
                 self.work()
                 away_s = 0.1
             except BackendUnavailable as away:
+                self.shared.metrics.redis_errors += 1
                 log.warning("%s; trying again in %.1f s", away, away_s)
                 self.shared.stopping.wait(away_s)
                 away_s = min(1.0, 2 * away_s)  # R11: never more than a second between tries
@@ -171,6 +172,7 @@ class Lane:
             self._client.run_many(calls)
         except BackendUnavailable as away:
             self.results.extendleft(reversed(results))
+            self.shared.metrics.redis_errors += 1
             log.warning(
                 "%s; %d results wait, %d tasks will be reclaimed", away, len(results), len(held)
             )
@@ -278,6 +280,7 @@ class Lane:
             for result, fate in zip(ended, kept if isinstance(kept, list) else [kept], strict=True):
                 self._parents_ended |= fate == WAITED_FOR
                 if not fate:
+                    self.shared.metrics.lost(result.id, result.attempt)
                     log.warning(
                         "attempt %d of task %s lost its lease; dropped", result.attempt, result.id
                     )

@@ -6,7 +6,7 @@
 
     Worker(queue, middlewares=[Timing()])
 
-Our own log capture, metrics and rate limits are three of them.
+Our own log capture, rate limits, metrics (metrics.py) and traces (tracing.py) are four of them.
 """
 
 from __future__ import annotations
@@ -15,18 +15,13 @@ import contextvars
 import io
 import logging
 import sys
-import time
-from dataclasses import asdict, dataclass
 from typing import IO
 
 from miniqueue.outcome import Run
 from miniqueue.protocol.records import Completion, Failure
 from miniqueue.queue import Queue
-from miniqueue.task import encode_json
 
-__all__ = ["Capture", "Metrics", "Middleware", "RateLimit", "Tally"]
-
-MOST_NAMES = 200  # functions that are counted by name
+__all__ = ["CURRENT", "Capture", "Middleware", "Outcome", "RateLimit"]
 
 Outcome = Completion | Failure | None
 
@@ -64,45 +59,6 @@ class RateLimit(Middleware):
         if task.slot and run.started_ms - task.slot <= interval_ms:  # its start is now
             return 0  # ... and not one that passed while the queue was paused
         return self._queue.client.run(self._queue.protocol.reserve(task.name, interval_ms))
-
-
-@dataclass
-class Tally:
-    """What became of the runs of one function in one worker; `seconds` is their sum."""
-
-    succeeded: int = 0
-    failed: int = 0
-    cancelled: int = 0
-    retried: int = 0
-    lost: int = 0
-    seconds: float = 0.0
-
-
-class Metrics(Middleware):
-    """Counts runs by function; the worker tells them with its beat (Inspector.workers())."""
-
-    def __init__(self) -> None:
-        self.tallies: dict[str, Tally] = {}
-
-    def after(self, run: Run, ended: Outcome) -> None:
-        tally = self.tallies.get(run.task.name) or self._new(run.task.name)
-        word = "succeeded" if isinstance(ended, Completion) else "lost"
-        if isinstance(ended, Failure):
-            word = "retried" if ended.state == "scheduled" else ended.state
-        setattr(tally, word, getattr(tally, word) + 1)
-        tally.seconds += time.monotonic() - run.began
-
-    def _new(self, name: str) -> Tally:
-        if len(self.tallies) >= MOST_NAMES:
-            name = "(others)"
-        return self.tallies.setdefault(name, Tally())
-
-    def text(self) -> str:
-        """All of it as JSON: {function: {succeeded, failed, ...}}."""
-        told = {name: asdict(tally) for name, tally in list(self.tallies.items())}
-        return encode_json(
-            {n: {k: round(v, 6) for k, v in t.items() if v} for n, t in told.items()}
-        )
 
 
 CURRENT: contextvars.ContextVar[Run | None] = contextvars.ContextVar("run", default=None)

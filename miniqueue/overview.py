@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import Query, Response
+from fastapi import Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from miniqueue.inspector import Inspector
@@ -80,6 +80,13 @@ class Overview:
                 },
             }
         )
+
+    def get_metrics(self, request: Request) -> Response:
+        """Queues, runs and workers for Prometheus, in its text format or OpenMetrics."""
+        from miniqueue.prometheus import exposition  # 20 ms, and few processes are ever asked
+
+        text, media_type = exposition(self._inspector, request.headers.get("accept"))
+        return Response(text, media_type=media_type)
 
     def get_functions(self) -> Response:
         """The task functions that can be called, and how."""

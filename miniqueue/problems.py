@@ -38,6 +38,7 @@ async def _queue_error(request: Request, error: Exception) -> JSONResponse:
     detail = f"task {data['index']} of the call: {error}" if "index" in data else str(error)
     if status == 503:
         data["retry_after_s"] = 1
+        request.app.state.outages.note()
     return problem(status, title, detail, **data)
 
 

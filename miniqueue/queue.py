@@ -287,7 +287,11 @@ def submission(
         raise PayloadTooLarge(
             "the arguments", size, settings.max_body_bytes, "MINIQUEUE_MAX_BODY_BYTES"
         )
-    key = options.idempotency_key or ""
+    key, trace = options.idempotency_key or "", ""
+    if settings.tracing:
+        from miniqueue.spans import creation  # imports OpenTelemetry
+
+        trace = creation(queue_of(task_id), task_id, spec.name)
     return Submission(
         id=task_id,
         name=spec.name,
@@ -302,6 +306,7 @@ def submission(
         after=options.after,
         takes=options.takes,
         digest=_digest(spec.name, args_text, kwargs_text, options) if key else "",
+        trace=trace,
     )
 
 

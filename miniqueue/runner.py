@@ -13,6 +13,7 @@ from typing import Any
 from miniqueue.desk import context_of
 from miniqueue.errors import BackendUnavailable, PayloadError, PayloadTooLarge
 from miniqueue.executor import Executor, Interrupted, SharedLoop
+from miniqueue.metrics import Metrics
 from miniqueue.middleware import Middleware
 from miniqueue.outcome import Run, completion, failure
 from miniqueue.pace import Pace
@@ -39,6 +40,7 @@ class Shared:
     stopping: threading.Event = field(default_factory=threading.Event)
     turnstile: threading.Lock = field(default_factory=threading.Lock)
     loop: SharedLoop = field(default_factory=SharedLoop)
+    metrics: Metrics = field(default_factory=Metrics)
     befores: Sequence[Middleware] = ()
     afters: Sequence[Middleware] = ()
     alarm: Callable[[float], None] = lambda at: None  # wake the keeper at this monotonic time

@@ -105,7 +105,13 @@ class Settings:
     read_token: str = _secret("", "A token that may only read.")
     submit_token: str = _secret("", "A token that may only send tasks.")
     imports: str = _setting("", "Modules with task functions, comma-separated (MINIQUEUE_IMPORT).")
-    log_json: bool = _setting(False, "Log lines as JSON.")
+    log_json: bool = _setting(
+        False, "Worker and API log one JSON object a line ([observability.md](observability.md))."
+    )
+
+    tracing: bool = _setting(
+        False, "Traces with OpenTelemetry ([observability.md](observability.md)), extra `tracing`."
+    )
 
     def __post_init__(self) -> None:
         for f in fields(self):

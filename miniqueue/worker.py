@@ -20,12 +20,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import miniqueue.functions  # noqa: F401  (registers the built-in task functions)
+from miniqueue import logs
 from miniqueue.cron import due_calls
 from miniqueue.cron import read as read_schedules
 from miniqueue.durability import UNKNOWN, Durability, durability
 from miniqueue.errors import BackendUnavailable, ConfigError, MiniQueueError
 from miniqueue.lane import Lane
-from miniqueue.middleware import Capture, Metrics, Middleware, RateLimit
+from miniqueue.middleware import Capture, Middleware, RateLimit
 from miniqueue.outcome import Run
 from miniqueue.pace import Pace
 from miniqueue.protocol.calls import Call, redis_time
@@ -34,6 +35,7 @@ from miniqueue.queue import Queue
 from miniqueue.registry import Registry, default_registry, load_modules
 from miniqueue.runner import Shared, drain
 from miniqueue.settings import Settings
+from miniqueue.signals import on_signal
 from miniqueue.upkeep import catch_up, upkeep
 
 __all__ = ["Worker", "main"]
@@ -62,14 +64,15 @@ class Worker:
         self._client = queue.client
         self._protocol = queue.protocol
         pace = Pace(self.settings.prefetch_ms / 1000, self.settings.batch)
-        self._metrics = Metrics()
         self._shared = Shared(self.id, queue, registry, pace)
+        self._metrics = self._shared.metrics
         self._shared.watch(
             [
                 RateLimit(queue),
                 Capture(),
                 self._metrics,
                 *middlewares,
+                *_tracing(queue),
             ]
         )
         self._shared.alarm = self._alarm
@@ -120,6 +123,7 @@ class Worker:
                 self.beat()
                 return
             except BackendUnavailable as away:
+                self._metrics.redis_errors += 1
                 log.warning("%s; trying again", away)
                 self._shared.stopping.wait(0.5)
 
@@ -206,8 +210,9 @@ class Worker:
         beating = len(calls)
         calls += roster.beat(self.id, beat_ms, self._about(runs))
         caring, care = len(calls), upkeep(self._protocol)
-        calls += [*care, *self._notes(runs)]
+        calls += [*care, *self._notes(runs), *self._counted()]
         replies = self._client.run_many(calls)
+        self._metrics.told()
         now_ms, fates, schedules = replies[:3]
         self._clock = (now_ms, time.monotonic())
         self._shared.renewed = sent
@@ -228,6 +233,11 @@ class Worker:
         notes = [Note(run.task.id, run.task.attempt, drain(run.lines)) for run in talking]
         return [self._protocol.note(note) for note in notes if note.lines]
 
+    def _counted(self) -> list[Call[int]]:
+        """What the runs came to since the last beat that reached Redis."""
+        news = self._metrics.news()
+        return [self._protocol.count(news)] if news else []
+
     def _tell(self, lane: Lane, run: Run | None, fates: dict[tuple[str, int], int]) -> None:
         lane.drop({pair for pair, fate in fates.items() if fate == 0})
         if run is None or lane.runner.current is not run:
@@ -236,6 +246,7 @@ class Worker:
         if fate == 2 and len(lane.runner.runs) == 1:  # a task in a batch ends with its batch
             lane.runner.executor.interrupt(run, "cancel")
         elif fate == 0:
+            self._metrics.lost(run.task.id, run.task.attempt)
             log.warning(
                 "task %s lost its lease while attempt %d ran", run.task.id, run.task.attempt
             )
@@ -269,13 +280,25 @@ class Worker:
         try:
             action()
         except BackendUnavailable as away:
+            self._metrics.redis_errors += 1
             log.warning("%s", away)
         except Exception:  # a foreign hand in Redis: without a keeper all leases would be lost
             log.exception("worker %s goes on", self.id)
 
     def _leave(self) -> None:
         self._shared.loop.close()
-        self._safely(lambda: self._client.run_many(self._protocol.roster.leave(self.id)))
+        last = [*self._counted(), *self._protocol.roster.leave(self.id)]
+        self._safely(lambda: self._client.run_many(last))
+
+
+def _tracing(queue: Queue) -> list[Middleware]:
+    if not queue.settings.tracing:
+        return []
+    from miniqueue.spans import provide  # imports OpenTelemetry
+    from miniqueue.tracing import Tracing
+
+    provide("miniqueue-worker")
+    return [Tracing(queue)]
 
 
 def add_import(parser: argparse.ArgumentParser) -> None:
@@ -296,10 +319,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def serve(queue: Queue, modules: Sequence[str], name: str | None = None) -> None:
     """Run a worker of this queue in this process until SIGTERM or SIGINT."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logs.install(queue.settings)
     load_modules(modules)
     worker = Worker(queue, name=name)
-    _stop_on(worker, signal.SIGTERM, signal.SIGINT)
+    on_signal(worker.stop, signal.SIGTERM, signal.SIGINT)
     worker.lanes[0].runner.executor.catch_signals()
     worker.exit = os._exit
     Capture.install()
@@ -307,26 +330,6 @@ def serve(queue: Queue, modules: Sequence[str], name: str | None = None) -> None
     log.info("%s", worker.durability().sentence)
     worker.run()
     log.info("worker %s has stopped", worker.id)
-
-
-def _stop_on(worker: Worker, *numbers: int) -> None:
-    """Stop the worker on these signals, even while the main thread is in code outside Python.
-
-    There a handler would wait; but the interpreter writes the number to the wakeup fd at once.
-    """
-    for number in numbers:
-        signal.signal(number, lambda *_: None)
-    ours, theirs = socket.socketpair()
-    theirs.setblocking(False)
-    signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-
-    def listen() -> None:
-        with theirs:  # not to be closed while the interpreter writes to it
-            while heard := ours.recv(64):
-                if set(numbers) & set(heard):
-                    worker.stop()
-
-    threading.Thread(target=listen, name="signals", daemon=True).start()
 
 
 def main(argv: list[str] | None = None) -> int:

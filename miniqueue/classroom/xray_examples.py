@@ -79,6 +79,9 @@ EXAMPLES: dict[str, Callable[[Protocol], Steps]] = {
     "cancel": lambda p: [p.enqueue([_task("t1"), _task("t2")]), 5, p.cancel("t1")],
     "claim": lambda p: [p.enqueue([_task("t1"), _task("t2")]), 5, p.claim("w1", 10)],
     "complete": lambda p: [*_claimed(p), p.complete("w1", [_done("t1")])],
+    "count": lambda p: [
+        p.count([("succeeded", "add", 3), ("run:5", "add", 3), ("run_us", "add", 4100)])
+    ],
     "emit": lambda p: [*_claimed(p), p.emit("t1", 1, "half of it")],
     "enqueue": lambda p: [p.enqueue([_task("t1"), _task("t2", delay_ms=60_000)])],
     "extend": lambda p: [*_claimed(p), 5000, p.extend([("t1", 1)])],

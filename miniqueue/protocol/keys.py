@@ -19,6 +19,7 @@ queue live on one node of a Redis Cluster, so one script may touch them together
 | M:children:ID | LIST | ids of the tasks that wait for a task |
 | M:ended | LIST | ids of ended tasks whose children are still to be told |
 | M:stats | HASH | counters by verb |
+| M:counts | HASH | what workers count by function: ends, waits and runs by duration; capped |
 | M:events | STREAM | what happened, capped: verb, tasks, worker |
 | M:unique:KEY | STRING | idempotency key: task id and digest of its body, with a TTL |
 | M:wake | LIST | hints that wake idle workers |
@@ -63,6 +64,7 @@ class QueueKeys:
             "failed",
             "finished",
             "stats",
+            "counts",
             "events",
             "wake",
             "paused",
@@ -79,6 +81,7 @@ class QueueKeys:
     failed: str = field(init=False)
     finished: str = field(init=False)
     stats: str = field(init=False)
+    counts: str = field(init=False)
     events: str = field(init=False)
     wake: str = field(init=False)
     paused: str = field(init=False)

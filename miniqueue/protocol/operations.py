@@ -24,6 +24,7 @@ from miniqueue.task import Priority, Task, decode, to_float, to_int
 __all__ = ["Protocol"]
 
 MOST_ONCE = 100  # keys that one task may ask for with once()
+MOST_COUNTS = 8192  # numbers that a queue keeps: 41 for each of 199 functions
 AT_ONCE = 100  # what promote, reclaim and advance move in one call, at the most
 FORGOTTEN_AT_ONCE = 1000  # ids, of each set
 
@@ -257,6 +258,15 @@ class Protocol:
         """Give back a hint that came to a worker which claims nothing more."""
         return Call("RPUSH", (self.keys.wake,), (1,), same)
 
+    def trace(self, task_id: str) -> Call[str | None]:
+        """The trace context that a task was sent with (W3C traceparent)."""
+        return Call("HGET", (self.keys.task(task_id),), ("traceparent",), same)
+
+    def count(self, news: Iterable[tuple[str, str, int]]) -> Call[int]:
+        """Add numbers (kind, name, number) to what is counted; gives how many were."""
+        words = [word for one in news for word in one]
+        return Call("count", (self.keys.counts,), (MOST_COUNTS, *words), int)
+
     # -- maintenance, by every worker ------------------------------------------------------------
 
     def promote(self) -> Call[int]:
@@ -309,8 +319,10 @@ def _claimed(
     timeout_s: str | None,
     takes: str | None,
     slot: str | None,
+    since_ms: int,
 ) -> Claimed:
-    limits = (to_int(most) or 1, to_int(released) or 0, to_float(timeout_s))
     return Claimed(
-        task_id, attempt, name or "?", args or "[]", kwargs, *limits, takes or "", to_int(slot) or 0
-    )
+        task_id, attempt, name or "?", args or "[]", kwargs,
+        to_int(most) or 1, to_int(released) or 0, to_float(timeout_s),
+        takes or "", (to_int(slot) or 0) if slot else 0, since_ms,
+    )  # fmt: skip

@@ -28,6 +28,7 @@ class Submission(NamedTuple):
     digest: str = ""
     after: tuple[str, ...] = ()
     takes: str = "nothing"
+    trace: str = ""
 
     def words(self) -> list[str | int | float]:
         """Its arguments for enqueue.lua."""
@@ -49,11 +50,16 @@ class Submission(NamedTuple):
             words += ["after", encode_json(list(self.after))]
         if self.takes != "nothing":
             words += ["takes", self.takes]
+        if self.trace:
+            words += ["traceparent", self.trace]
         return words
 
 
 class Claimed(NamedTuple):
-    """A task in a worker's hands: what to run, and the attempt number that fences it."""
+    """A task in a worker's hands: what to run, and the attempt number that fences it.
+
+    `since_ms`: since when it might have been started.
+    """
 
     id: str
     attempt: int
@@ -65,6 +71,7 @@ class Claimed(NamedTuple):
     timeout_s: float | None
     takes: str = ""
     slot: int = 0
+    since_ms: int = 0
 
 
 class Claims(NamedTuple):

@@ -31,7 +31,7 @@ class Crew:
         self.workers: dict[str, Service] = {}
         self._folder = folder
 
-    def hire(self, *names: str, **settings: float) -> None:
+    def hire(self, *names: str, **settings: float | str) -> None:
         """Start workers; returns when they all beat."""
         environ = {**os.environ, **self.queue.settings.but(**settings).environ()}
         environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])

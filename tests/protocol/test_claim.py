@@ -23,7 +23,9 @@ def ids(tasks: list[Claimed]) -> list[str]:
 def test_r1_a_claim_is_one_step_from_the_list_to_the_lease(any_bench: Bench) -> None:
     any_bench.put("a", args="[1]", kwargs='{"k":2}', max_attempts=7, timeout_s=1.5)
     reply = any_bench.run(any_bench.protocol.claim("w1", 1))
-    assert reply.tasks == [Claimed("a", 1, "echo", "[1]", '{"k":2}', 7, 0, 1.5)]
+    (task,) = reply.tasks
+    assert task.since_ms == any_bench.in_ms(0)
+    assert task == Claimed("a", 1, "echo", "[1]", '{"k":2}', 7, 0, 1.5, since_ms=task.since_ms)
     assert reply.now_ms == any_bench.in_ms(0)
     assert any_bench.changes() == {
         "ready:normal": [],
@@ -73,6 +75,20 @@ def test_r2_a_claimed_task_is_in_the_running_set_and_nowhere_else(any_bench: Ben
     places = {path for path in snapshot(any_bench.client, any_bench.queue) if path.endswith(" a")}
     assert places == {"running a"}
     any_bench.sound()
+
+
+def test_a_task_waits_since_it_is_due_or_was_sent(any_bench: Bench) -> None:
+    any_bench.put("sent", enqueued_ms=1000)
+    any_bench.put("due", enqueued_ms=1000, due_ms=5000)
+    since = {t.id: t.since_ms for t in any_bench.run(any_bench.protocol.claim("w", 2)).tasks}
+    assert since == {"sent": 1000, "due": 5000}
+
+
+@pytest.mark.parametrize("broken", ["long ago", "nan", "inf", "-inf", "-5", "9" * 30, ""])
+def test_a_time_that_a_foreign_hand_broke_counts_as_now(any_bench: Bench, broken: str) -> None:
+    any_bench.put("a", enqueued_ms=broken)
+    (task,) = any_bench.client.run(any_bench.protocol.claim("w", 1)).tasks
+    assert task.since_ms == any_bench.in_ms(0)
 
 
 def test_high_goes_before_normal_before_low(any_bench: Bench) -> None:

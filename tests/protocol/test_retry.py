@@ -17,6 +17,7 @@ def test_a_failed_task_waits_at_the_end_of_its_list(any_bench: Bench) -> None:
         "ready:low": ["first", "a"],
         "task a state": "queued",
         "task a released": "3",
+        "task a due_ms": any_bench.in_ms(0),
         "task a finished_ms": None,
         "ttl task a": None,
         "wake": 1,

@@ -24,7 +24,7 @@ def test_every_field_is_read_from_its_variable() -> None:
     other: dict[str, Any] = {f.name: f.metadata["high"] for f in BOUNDED}
     other |= {"redis_url": "redis://x:1", "namespace": "n", "queue": "q", "host": "0.0.0.0"}
     other |= {"api_token": "t", "read_token": "r", "submit_token": "s"}
-    other |= {"imports": "a,b", "log_json": True}
+    other |= {"imports": "a,b", "log_json": True, "tracing": True}
     assert other.keys() == {f.name for f in fields(Settings)}
     environ = {variable(name): str(value) for name, value in other.items()}
     assert Settings.from_env(environ) == Settings(**other)

@@ -187,7 +187,18 @@ KINDS: dict[str, Callable[[Any, str], object]] = {
 }
 KEYS = [
     *("ready:high", "ready:normal", "ready:low", "scheduled", "deferred", "running", "failed"),
-    *("finished", "ended", "stats", "events", "wake", "cron", "task:00ff", "unique:x", "paused"),
+    *(
+        "finished",
+        "ended",
+        "stats",
+        "counts",
+        "events",
+        "wake",
+        "cron",
+        "task:00ff",
+        "unique:x",
+        "paused",
+    ),
 ]
 
 

@@ -24,6 +24,7 @@ SAMPLE_S = 1.0
 # Keys of an empty queue that may stay: capped, or as many as there are queues and workers.
 BASELINE = (
     "stats",
+    "counts",
     "events",
     "finished",
     "failed",

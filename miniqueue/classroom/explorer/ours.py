@@ -226,7 +226,7 @@ def _quiet(part: Part, actor: Actor, call: Call[Any]) -> Any:
         return [str(actor.now_ms // 1000), str(actor.now_ms % 1000 * 1000)]
     if call.name == "extend" and len(call.args) == 2:
         return []
-    if call.name in part.idle:
+    if call.name in (*part.idle, "count"):  # no task depends on what is counted
         return 0
     if call.name.isupper() and not call.keys[0].startswith(KEYS.prefix):
         return 0  # the roster; 0 is what a known worker's beat gets

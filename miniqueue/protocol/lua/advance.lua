@@ -25,7 +25,7 @@ local function tell(child, parent, state, result)
   if verdict == 'queued' then
     redis.call('HSET', key, 'input:' .. parent, result)
     if redis.call('HINCRBY', key, 'pending', -1) > 0 then return end
-    redis.call('HSET', key, 'state', 'queued')
+    redis.call('HSET', key, 'state', 'queued', 'due_ms', now)
     redis.call('RPUSH', lists[t[2]] or lists.normal, child)
     redis.call('RPUSH', KEYS[5], 1)
   else

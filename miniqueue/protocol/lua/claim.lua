@@ -3,7 +3,7 @@
 --          8, 9, 10 the ready lists in the order in which to try them
 -- ARGV     1 key prefix  2 worker  3 most tasks  4 lease ms  5 events kept  6 keep ms
 -- Returns  {now ms, wait ms, {id, attempt, name, args, kwargs, max_attempts, released, timeout_s,
---          takes, slot}, ...}
+--          takes, slot, since when it might be started (ms)}, ...}
 --          wait ms: where nothing was claimed, the time to the next due task or lease deadline; 1
 --          where only dead ids were found, since there may be more behind them
 -- Cost     2 commands a task, 4 to 9 a call
@@ -29,13 +29,13 @@ end
 for list = 8, 10 do
   for _, id in ipairs(#told < most and redis.call('LPOP', KEYS[list], most - #told) or {}) do
     local key = prefix .. 'task:' .. id
-    local t = redis.pcall('HMGET', key, 'attempt', 'name', 'args', 'kwargs', 'max_attempts', 'released', 'timeout_s', 'expires_ms', 'takes', 'slot')
-    local attempt = (tonumber(t[1]) or 0) + 1
+    local t = redis.pcall('HMGET', key, 'attempt', 'name', 'args', 'kwargs', 'max_attempts', 'released', 'timeout_s', 'expires_ms', 'takes', 'slot', 'due_ms', 'enqueued_ms')
+    local attempt, since = (tonumber(t[1]) or 0) + 1, tonumber(t[11] or t[12]) or 0
     if (tonumber(t[8]) or now + 1) <= now then
       expire(id, key)
     elseif t[2] or (not t.err and redis.call('EXISTS', key) == 1) then
       redis.call('HSET', key, 'state', 'running', 'attempt', attempt, 'worker', worker)
-      reply[#reply + 1] = {id, attempt, t[2], t[3], t[4], t[5], t[6], t[7], t[9], t[10]}
+      reply[#reply + 1] = {id, attempt, t[2], t[3], t[4], t[5], t[6], t[7], t[9], t[10], since > 0 and since < now and since or now}
       leases[#leases + 1], leases[#leases + 2] = deadline, id
       told[#told + 1] = id .. '/' .. attempt
     else

@@ -3,7 +3,7 @@
 -- ARGV     1 key prefix  2 id  3 events kept
 -- Returns  the state that it found: 'failed' and the task is queued, any other and nothing changed;
 --          'orphaned' where a task that it waited for did not succeed: there is nothing to run it on
--- Cost     10 commands
+-- Cost     11 commands
 local id, key = ARGV[2], ARGV[1] .. 'task:' .. ARGV[2]
 local lists = {high = KEYS[5], normal = KEYS[6], low = KEYS[7]}
 local t = redis.pcall('HMGET', key, 'state', 'priority', 'attempt', 'pending')
@@ -12,7 +12,9 @@ if (tonumber(t[4]) or 0) > 0 then return 'orphaned' end
 redis.call('ZREM', KEYS[1], id)
 redis.call('PERSIST', key)
 -- The attempt is the fence and never falls; what counts against the limit is attempt - released.
-redis.call('HSET', key, 'state', 'queued', 'released', t[3] or 0)
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('HSET', key, 'state', 'queued', 'released', t[3] or 0, 'due_ms', now)
 redis.call('HDEL', key, 'finished_ms', 'cancel', 'expires_ms')
 redis.call('RPUSH', lists[t[2]] or lists.normal, id)
 redis.call('RPUSH', KEYS[3], 1)
