@@ -1,12 +1,37 @@
-"""Cells: the text of a notebook cell, run as a module of its own."""
+"""Cells: the text of a notebook cell, run as a module; and what a cell that is run again meets."""
 
 from __future__ import annotations
 
+import dis
 import linecache
 import sys
 import types
+from typing import Any
 
-__all__ = ["run_as_module"]
+__all__ = ["rerun", "run_as_module", "shell_of"]
+
+
+def shell_of() -> Any:
+    """IPython's shell, where this process is a notebook's kernel or a prompt; None elsewhere."""
+    return sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+
+
+def rerun() -> Any:
+    """What the name holds that a cell is about to give to what it makes; None where there is none.
+
+    For a constructor: in the cell `stack = Stack()`, called by Stack, the `stack` of before. The
+    old one is in the notebook's history as well (`_`, `Out`), so nobody would ever collect it.
+    """
+    shell, frame = shell_of(), sys._getframe(2)
+    if shell is None or frame.f_locals is not shell.user_ns:
+        return None
+    after = (i for i in dis.get_instructions(frame.f_code) if i.offset > frame.f_lasti)
+    following = next((i for i in after if i.opname not in SKIPPED), None)
+    stored = following is not None and following.opname == "STORE_NAME"
+    return shell.user_ns.get(following.argval) if stored and following else None
+
+
+SKIPPED = ("CACHE", "PRECALL", "CALL", "EXTENDED_ARG")  # of CALL itself, up to Python 3.13
 
 
 def run_as_module(text: str, name: str, file: str, before: str = "") -> types.ModuleType:

@@ -6,11 +6,11 @@ notebooks. What JupyterLab shows as a table is a few aligned lines where there i
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
+from miniqueue.classroom.cells import shell_of
 from miniqueue.inspector import Inspector
 from miniqueue.queue import Queue, TaskHandle
 from miniqueue.task import Task
@@ -125,7 +125,7 @@ MANY: dict[type[Any], Callable[[Any], Table]] = {
 
 def install() -> None:
     """In a notebook, from now on show these things as tables; elsewhere nothing."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    shell = shell_of()
     if shell is None:
         return
     html, plain = (shell.display_formatter.formatters[f"text/{k}"] for k in ("html", "plain"))

@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 
+from miniqueue.classroom import guesses
 from miniqueue.classroom.attempts import Attempt
 from miniqueue.classroom.charts.style import (
     BLUE,
@@ -51,9 +52,9 @@ def attempts_a_second(
     policies: Mapping[str, Sequence[Attempt]],
     outage_s: float,
     *,
-    refused: Mapping[str, float] | None = None,
-    peak: Mapping[str, float] | None = None,
-    last_s: Mapping[str, float] | None = None,
+    refused: Mapping[str, object] | None = None,
+    peak: Mapping[str, object] | None = None,
+    last_s: Mapping[str, object] | None = None,
     caption: str = "",
 ) -> Chart:
     """Attempts a second through an outage, a panel for each policy; all share their axes.
@@ -70,14 +71,17 @@ def attempts_a_second(
         out = axes.axvspan(0, outage_s, color=PALE, alpha=0.45, lw=0, zorder=0, label="outage")
         shown: list[Any] = [out, patch("failed"), patch("succeeded")] if axes is panels[0] else []
         failed = sum(a.outcome == "failed" for a in attempts)
-        if (guess := (refused or {}).get(name)) is not None:
-            label = f"your guess: {guess:g} refused, measured: {failed}"
-            shown.append(_level(axes, guess / outage_s, (0, outage_s), top, label))
-        if (guess := (peak or {}).get(name)) is not None:
-            label = f"your guess: peak {guess:g} a second, measured: {peak_of(attempts):.0f}"
-            shown.append(_level(axes, guess, (0, outage_s), top, label))
-        if (guess := (last_s or {}).get(name)) is not None:
-            shown.append(_last(axes, guess, _end(attempts) - outage_s, outage_s))
+        if (guess := guesses.asked(refused, name)) is not guesses.UNASKED:
+            expected = guesses.number(guess)
+            label = f"your guess: {expected:g} refused, measured: {failed}"
+            shown.append(_level(axes, expected / outage_s, (0, outage_s), top, label))
+        if (guess := guesses.asked(peak, name)) is not guesses.UNASKED:
+            expected = guesses.number(guess)
+            label = f"your guess: peak {expected:g} a second, measured: {peak_of(attempts):.0f}"
+            shown.append(_level(axes, expected, (0, outage_s), top, label))
+        if (guess := guesses.asked(last_s, name)) is not guesses.UNASKED:
+            expected = guesses.number(guess)
+            shown.append(_last(axes, expected, _end(attempts) - outage_s, outage_s))
         _head(axes, name, shown)
     panels[0].set_xlim(0, 1.02 * max(outage_s, *panels[0].get_xlim()))
     panels[-1].set_xlabel("seconds since the bank went down")
@@ -91,8 +95,8 @@ def burst(
     events: Iterable[Event],
     limit: int,
     *,
-    accepted: float | None = None,
-    all_in_s: float | None = None,
+    accepted: object = guesses.UNASKED,
+    all_in_s: object = guesses.UNASKED,
     caption: str = "",
 ) -> Chart:
     """Replies above, each 0.1 s, and the depth of the queue below; both over the same seconds.
@@ -111,16 +115,17 @@ def burst(
     shown: list[Any] = [patch("succeeded"), patch("failed")]
     for sign, word in zip(shown, ("accepted", "refused"), strict=True):
         sign.set_label(f"{word}: {len(taken if word == 'accepted' else refused)}")
-    if all_in_s is not None:
-        shown.append(_last(above, all_in_s, max(taken, default=0.0), 0.0, "all in after"))
+    if all_in_s is not guesses.UNASKED:
+        since_s = guesses.number(all_in_s)
+        shown.append(_last(above, since_s, max(taken, default=0.0), 0.0, "all in after"))
     _head(above, "replies", shown)
     above.set_ylabel("replies a second")
     lines = [_deep(below, _depth(events, zero), limit)]
-    if accepted is not None:
-        label = f"your guess: {accepted:g} accepted, measured: {len(taken)}"
-        lines.append(
-            _level(below, accepted, (0, max(above.get_xlim()[1], 0.5)), len(replies), label)
-        )
+    if accepted is not guesses.UNASKED:
+        expected = guesses.count(accepted)
+        label = f"your guess: {expected} accepted, measured: {len(taken)}"
+        across = (0, max(above.get_xlim()[1], 0.5))
+        lines.append(_level(below, expected, across, len(replies), label))
     _head(below, "queue", lines)
     below.set_xlim(left=0)
     below.set(xlabel="seconds since the first reply", ylabel="waiting tasks", ylim=(0, None))
