@@ -8,7 +8,7 @@ import sys
 import types
 from typing import Any
 
-__all__ = ["rerun", "run_as_module", "shell_of"]
+__all__ = ["rerun", "run_as_module", "run_in", "shell_of"]
 
 
 def shell_of() -> Any:
@@ -34,15 +34,20 @@ def rerun() -> Any:
 SKIPPED = ("CACHE", "PRECALL", "CALL", "EXTENDED_ARG")  # of CALL itself, up to Python 3.13
 
 
-def run_as_module(text: str, name: str, file: str, before: str = "") -> types.ModuleType:
-    """Run a cell's text as the module `name`, after `before`; tracebacks show its lines as `file`.
+def run_as_module(text: str, name: str, file: str) -> types.ModuleType:
+    """Run a cell's text as the module `name`; tracebacks show its lines as `file`.
 
     Raises whatever it does, SyntaxError for what is not Python.
     """
     __tracebackhide__ = True
     module = types.ModuleType(name)
-    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-    sys.modules[name] = module
-    exec(before, vars(module))
-    exec(compile(text, file, "exec"), vars(module))
+    run_in(module, text, file)
     return module
+
+
+def run_in(module: types.ModuleType, text: str, file: str) -> None:
+    """The same in a module that may have run others before."""
+    __tracebackhide__ = True
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    sys.modules[module.__name__] = module
+    exec(compile(text, file, "exec"), vars(module))

@@ -110,9 +110,9 @@ def _remote(error: BaseException) -> list[str]:
 def _shortened(shell: Any, handled: Handled) -> list[str]:
     """The usual traceback, of the learner's frames."""
     kind, error, trace = handled
-    own, deepest = _own(trace), _last(trace)
-    inside = own and deepest is not None and own[-1].tb_frame is not deepest.tb_frame
-    if not inside or trace is None or deepest is None:
+    own = _own(trace)
+    foreign = [part for part in list(_walk(trace))[1:] if part not in own]  # the first is IPython's
+    if trace is None or not own or not foreign:
         lines = shell.InteractiveTB.structured_traceback(kind, error, trace)
         return [*lines, *_hint(error, shell.user_ns)]
     chain = error.__cause__, error.__context__, error.__suppress_context__
@@ -121,8 +121,8 @@ def _shortened(shell: Any, handled: Handled) -> list[str]:
         lines = shell.InteractiveTB.structured_traceback(kind, error, _joined([trace, *own]))
     finally:
         error.__cause__, error.__context__, error.__suppress_context__ = chain
-    where = _library(deepest.tb_frame.f_code.co_filename)
-    return [*lines, f"(it was raised inside {where}, and %tb shows the rest of the traceback)"]
+    where = _library(foreign[-1].tb_frame.f_code.co_filename)
+    return [*lines, f"(what lies inside {where} is left out: %tb shows it)"]
 
 
 def _hint(error: BaseException, space: dict[str, Any]) -> Iterator[str]:
@@ -134,10 +134,6 @@ def _walk(trace: TracebackType | None) -> Iterator[TracebackType]:
     while trace is not None:
         yield trace
         trace = trace.tb_next
-
-
-def _last(trace: TracebackType | None) -> TracebackType | None:
-    return next(iter(reversed(list(_walk(trace)))), None)
 
 
 def _own(trace: TracebackType | None) -> list[TracebackType]:
