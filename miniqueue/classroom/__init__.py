@@ -13,6 +13,8 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from miniqueue.classroom.cells import late_stop
+
 if TYPE_CHECKING:
     from miniqueue.classroom import charts, measure
     from miniqueue.classroom.attempts import attempts_of
@@ -34,6 +36,7 @@ __all__ = [
     "size",
     "verdict",
 ]
+MODULES = ("charts", "measure")
 PLACES = {  # name: module
     "Stack": "stack",
     "attempts_of": "attempts",
@@ -47,9 +50,10 @@ PLACES = {  # name: module
 
 
 def __getattr__(name: str) -> Any:
-    if name in PLACES:
-        module = importlib.import_module(f"{__name__}.{PLACES[name]}")
-        return getattr(module, name)
+    if name in PLACES or name in MODULES:
+        with late_stop():
+            module = importlib.import_module(f"{__name__}.{PLACES.get(name, name)}")
+        return module if name in MODULES else getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,19 +1,43 @@
-"""Cells: the text of a notebook cell, run as a module; and what a cell that is run again meets."""
+"""Cells: a notebook's cell as a module, run again, and stopped where it must not be."""
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import linecache
+import signal
 import sys
+import threading
 import types
+from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["rerun", "run_as_module", "run_in", "shell_of"]
+__all__ = ["late_stop", "rerun", "run_as_module", "run_in", "shell_of"]
 
 
 def shell_of() -> Any:
     """IPython's shell, where this process is a notebook's kernel or a prompt; None elsewhere."""
     return sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+
+
+@contextlib.contextmanager
+def late_stop() -> Iterator[None]:
+    """The stop button waits until the block ends: for what must not be left half done.
+
+    numpy that was stopped in its first import cannot be imported any more, until the kernel is
+    started again.
+    """
+    if threading.current_thread() is not threading.main_thread() or shell_of() is None:
+        yield
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 def rerun() -> Any:

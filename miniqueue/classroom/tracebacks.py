@@ -9,6 +9,7 @@ nothing.
 
 from __future__ import annotations
 
+import asyncio
 import linecache
 import sys
 import sysconfig
@@ -30,6 +31,8 @@ AWAY = {  # module of the error: what does not answer
     "redis": "Redis does not answer",
     "httpx": "nobody answers at this address",
 }
+STOP = (KeyboardInterrupt, asyncio.CancelledError)  # what the stop button raises, in an await
+HALF = "cannot load module more than once per process"  # numpy's word for an import that broke off
 STARTED = "run the start cell, the one with `Stack(...)`, again, then go on from there"
 REMOTE = 12  # the last lines of a traceback on a worker
 Handled = tuple[type[BaseException], BaseException, TracebackType | None]
@@ -39,7 +42,7 @@ def install() -> None:
     """From now on show errors so, if this is a notebook and nobody else handles them."""
     shell = shell_of()
     if shell is not None and not shell.custom_exceptions:
-        shell.set_custom_exc((Exception, KeyboardInterrupt), _show)
+        shell.set_custom_exc((Exception, *STOP), _show)
 
 
 def sentence_of(error: BaseException, space: dict[str, Any]) -> str:
@@ -47,8 +50,11 @@ def sentence_of(error: BaseException, space: dict[str, Any]) -> str:
 
     `space` holds the notebook's variables: a stack among them may have been stopped.
     """
-    if isinstance(error, KeyboardInterrupt):
-        return "stopped. The stack runs on: run this cell again, or go on"
+    if isinstance(error, STOP):
+        rest = "" if _stopped(space) else " What else was started runs on."
+        return f"this cell was stopped in the middle.{rest} Run it again, or go on"
+    if isinstance(error, ImportError) and HALF in str(error):
+        return "an import was stopped in the middle: restart the kernel, then run from the top"
     home = type(error).__module__.partition(".")[0]
     away = isinstance(error, BackendUnavailable) or _is_away(error)
     if away and _stopped(space):
@@ -92,13 +98,13 @@ def _show(
 
 def _place(shell: Any, trace: TracebackType | None) -> Iterator[str]:
     """The line of the learner's that it comes from."""
-    own = _own(trace)
-    if own:
+    if own := _own(trace):
         last = own[-1]
         file, number = last.tb_frame.f_code.co_filename, last.tb_lineno
         named = shell.compile.format_code_name(file)
         text = linecache.getline(file, number).strip()
-        yield f"  {' '.join(named) if named else file}, line {number}: {text}"
+        if text and not text.startswith("get_ipython()."):  # what IPython makes of a magic
+            yield f"  {' '.join(named) if named else file}, line {number}: {text}"
 
 
 def _remote(error: BaseException) -> list[str]:

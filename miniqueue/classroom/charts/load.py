@@ -19,6 +19,8 @@ from miniqueue.classroom.charts.style import (
     INK,
     LOOKS,
     PALE,
+    PAPER,
+    PURPLE,
     STYLE,
     Chart,
     chart_of,
@@ -32,6 +34,7 @@ __all__ = ["attempts_a_second", "burst", "peak_of"]
 STEP_S = 0.25  # width of a bar of attempts
 SETTLED_S = 1.0  # in the first second all orders come at once, whatever the policy is
 BURST_S = 0.1  # width of a bar of replies
+LOW = 0.06  # a guess below this part of the highest bar is pointed at
 EDGE = 1.25  # a guess beyond this many times the highest bar is drawn there
 MOVES = {"enqueue": 1, "release": 1, "reclaim": 1, "promote": 1, "claim": -1}  # of a queue's depth
 
@@ -184,6 +187,13 @@ def _level(axes: Axes, guess: float, span: tuple[float, float], top: float, labe
     """A guess as a level; one far above everything is drawn at the edge."""
     drawn = min(guess, EDGE * top)
     (line,) = axes.plot(span, [drawn] * 2, label=label + far(drawn, guess), zorder=6, **GUESS)
+    if drawn < LOW * top:  # near the axis, where a dashed line is not seen
+        arrow = {"arrowstyle": "-|>", "color": PURPLE, "linewidth": 2}
+        paper = {"facecolor": PAPER, "edgecolor": PURPLE, "pad": 2}
+        at, above = (span[0] + 0.12 * (span[1] - span[0]), drawn), (0, 24)
+        looks: dict[str, Any] = {"ha": "center", "fontsize": 9, "zorder": 7}
+        axes.annotate("your guess", at, above, textcoords="offset points", arrowprops=arrow,
+                      bbox=paper, **looks)  # fmt: skip
     return line
 
 

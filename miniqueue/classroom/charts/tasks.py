@@ -76,17 +76,17 @@ def states(
     rows: Mapping[str, Mapping[str, int]],
     *,
     guess: Mapping[str, object] | None = None,
-    rest: str = "queued",
+    rest: str | None = "queued",
     caption: str = "",
 ) -> Chart:
     """Tasks by state, a stacked bar for each moment: {"just sent": {"queued": 9, ...}, ...}.
 
     `guess` is the learner's expectation of the first moment, by state; it is drawn dashed, above
-    it. Those of which it says nothing are in the state `rest`.
+    it. Those of which it says nothing are in the state `rest`; with None they are left out.
     """
     total = sum(next(iter(rows.values())).values())
     expected = {state: guesses.count(value, total) for state, value in (guess or {}).items()}
-    whole = {**expected, rest: total - sum(expected.values())}
+    whole = expected if rest is None else {**expected, rest: total - sum(expected.values())}
     drawn = {**({"your guess": whole} if guess else {}), **rows}
     chart, (axes,) = chart_of((9.0, 1.5 + 0.55 * len(drawn)), 1, caption)
     dashed = {"facecolor": PAPER, "edgecolor": PURPLE, "linestyle": (0, (4, 2)), "linewidth": 2}

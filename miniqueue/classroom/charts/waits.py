@@ -105,8 +105,10 @@ def counts(
             width = guesses.number(expected, 0, most)
             drawn = min(width, 1.12 * longest)
             axes.barh(row, drawn, height=0.8, linewidth=2.2, zorder=4, **DASHED)
+            sign: dict[str, Any] = {"mfc": PAPER, "mec": PURPLE, "mew": 2, "ms": 9}
+            axes.plot(drawn, row - 0.4, "D", clip_on=False, zorder=6, **sign)  # 0 is seen, too
             label = f"your guess, {name}: {width:g}, measured: {count}{far(drawn, width)}"
-            shown.append(Line2D([], [], label=label, **GUESS))
+            shown.append(Line2D([], [], label=label, marker="D", **sign, **GUESS))
     axes.set_xlim(-0.004 * longest, 1.15 * longest)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     lay_rows(axes, list(rows), shown, unit, top=-0.55)
