@@ -206,7 +206,8 @@ class Stack:
             raise
         self._services.forget(*(w for w in self._leaving if not w.running))
         self._leaving = [*(w for w in self._leaving if w.running), *workers]
-        retire(workers)
+        with contextlib.suppress(KeyboardInterrupt):  # they are on their way out: nothing to stop
+            retire(workers)
 
     def kill_worker(self, index: int = 0) -> str:
         """SIGKILL: no goodbye, its tasks wait for their leases to run out. Gives its name."""

@@ -32,6 +32,7 @@ NB: Any = nbformat  # its functions carry no types
 CELL_S = 100.0
 GONE_S = 20.0
 LONG_S = 0.4  # a cell that takes longer is worth being stopped in the middle
+IMPORT = "import miniqueue.classroom"  # from here on errors are short; before, Python shows its own
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 INSIDE = re.compile(r"^File \S*(?:site-packages|/lib/python|miniqueue/\w+[./])", re.M)
 WARNS = re.compile(r"\w*Warning: ")
@@ -66,6 +67,7 @@ class Kernel:
     """A kernel in the folder of the notebooks; all that it starts inherits `mark` (TMPDIR)."""
 
     def __init__(self, folder: Path, mark: str) -> None:
+        self.mark = mark
         self.manager = KernelManager(kernel_name="python3")
         self.manager.start_kernel(cwd=str(folder), env={**os.environ, "TMPDIR": mark})
         self.client: BlockingKernelClient = self.manager.client()
@@ -137,6 +139,7 @@ def shuffled(made: Kernel, cells: list[tuple[int, str]], seed: int = 0) -> list[
 def stopped(made: Kernel, cells: list[tuple[int, str]], seed: int = 0) -> list[Shown]:
     """Each long cell is stopped in the middle, and run again."""
     rng, shown = random.Random(seed), []
+    made.run(0, IMPORT, "")
     for at, text in cells:
         shown.append(made.run(at, text, "stopped", rng.uniform(0.05, 2 * LONG_S)))
         if shown[-1].error:
