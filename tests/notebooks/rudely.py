@@ -87,7 +87,7 @@ class Kernel:
                 printed.append(content["text"])
 
         began = time.monotonic()
-        button = threading.Timer(stop_after_s or CELL_S, self.manager.interrupt_kernel)
+        button = threading.Timer(stop_after_s or CELL_S, self.press_stop)
         button.start()
         try:
             self.client.execute_interactive(
@@ -99,10 +99,10 @@ class Kernel:
         seconds = time.monotonic() - began
         return Shown(cell, how, "\n".join(errors), "".join(printed), seconds)
 
-    def kill(self) -> None:
-        """As a machine that has no memory left does it."""
+    def press_stop(self) -> None:
+        """What the stop button does: SIGINT to the kernel and all in its process group."""
         provisioner: Any = self.manager.provisioner
-        os.kill(provisioner.pid, signal.SIGKILL)
+        os.killpg(os.getpgid(provisioner.pid), signal.SIGINT)
 
     def close(self) -> None:
         self.client.stop_channels()

@@ -64,7 +64,7 @@ def test_a_start_cell_and_a_stop_cell_in_any_order(notebook: Notebook) -> None:
     mark = notebook.kernel.mark
     before = {process.pid for process in marked(mark)}
     again = notebook.run(START)
-    assert again.printed == "the stack that ran before has been stopped\n"
+    assert again.printed.endswith("the stack that ran before has been stopped\n")
     assert len({process.pid for process in marked(mark)} & before) == 1  # the kernel
     assert len(marked(mark)) == len(before)
     for text in ("stack.stop()", "stack.stop()"):
@@ -87,7 +87,7 @@ def test_the_stop_button_in_the_middle_of_everything(notebook: Notebook) -> None
         (TASK, 0.3), (TASK, None), (TASK.replace("2 * x", "3 * x"), 0.6),
         ("stack.queue.enqueue('sleep', 2).wait()", 0.2),
         ("stack.scale(4)", 0.2), ("stack.scale(1)", None),
-        ("import asyncio\nawait asyncio.sleep(60)", 0.2),
+        ("import asyncio\nwhile True:\n    await asyncio.sleep(0.05)", 0.2),
         ("import time\ndef wait():\n    time.sleep(60)\nwait()", 0.2),
     ):  # fmt: skip
         shown = notebook.run(text, after_s)
