@@ -115,11 +115,8 @@ class Stack:
         return f"<Stack: Redis, API and {count} worker{'' if count == 1 else 's'}>"
 
     def _repr_html_(self) -> str:
-        """In a notebook: the same, and where to look at the API."""
-        text = repr(self).strip("<>")
-        if not self.running:
-            return text
-        return f"{text} · <a href='{self.url}/docs' target='_blank'>{self.url}/docs</a>"
+        """In a notebook: the same, with links to its pages, and the dashboard to unfold."""
+        return shows.stack_as_html(repr(self).strip("<>"), self.url if self.running else "")
 
     @property
     def running(self) -> bool:

@@ -216,3 +216,16 @@ def test_a_table_escapes_and_has_an_end() -> None:
     table = shows.Table(("a",), [("<b>",)] * 60)
     assert "&lt;b&gt;" in table._repr_html_()
     assert repr(table).endswith("and 10 more")
+
+
+def test_a_stack_links_to_its_dashboard_also_through_a_hub(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    html = stack._repr_html_()
+    assert f"<a href='{stack.url}/' target='_blank'>dashboard</a>" in html
+    assert f"<iframe src='{stack.url}/'" in html
+    assert "dashboard" in stack.http.get("/").text
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/ada/")
+    port = stack.url.rpartition(":")[2]
+    assert f"<iframe src='/user/ada/proxy/{port}/'" in stack._repr_html_()
+    assert shows.stack_as_html("Stack, stopped", "") == "Stack, stopped"

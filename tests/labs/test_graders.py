@@ -81,7 +81,7 @@ def test_the_stub_gets_no_point(folder: Path) -> None:
 @pytest.mark.parametrize(
     "path", MUTANTS, ids=lambda path: f"{path.parents[1].name[:2]}-{path.stem}"
 )
-def test_a_wrong_answer_fails_exactly_the_check_that_it_names_and_is_told_why(path: Path) -> None:
+def test_a_wrong_answer_fails_exactly_the_check_that_it_names(path: Path) -> None:
     results = judged(path)
     assert list(failed(results)) == [named_check(path)], failed(results)
     for result in results:
