@@ -51,7 +51,7 @@ def test_attempts_a_second_has_a_panel_a_policy_on_the_same_axes_and_each_guess(
 def test_a_strange_guess_is_drawn_without_squeezing_the_rest(kind: str, guess: float) -> None:
     one: dict[str, Any] = {kind: {"p": guess}}
     chart = charts.attempts_a_second({"p": CROWD}, 2, **one)
-    (words,) = [text for text in drawn(chart) if text.startswith("your guess")]
+    (words,) = [text for text in drawn(chart) if text.startswith("your guess:")]
     assert words.endswith("(drawn at the edge)") == (guess > 1000)
     assert chart.axes[0].get_xlim()[1] < 10
     assert chart.axes[0].get_ylim()[1] < 100
