@@ -70,8 +70,8 @@ If leases are scores of a sorted set, name it: `of_worker(my_worker, clocks=("ru
 Programs that are not all alike make a `Scenario`, each a function of an Actor with `redis`,
 `run`, `record`, `sleep`, and `spawn` for a second thread that shares its memory and its death.
 Programs must share nothing else: they are run again and again, and one that behaves differently
-is told of (NotRepeatable). Time and chance from `time`, `random`, `uuid` and `secrets` are
-virtual in the module of your function, in this thread and no other.
+is told of (NotRepeatable). Time and chance from `time`, `random`, `uuid`, `secrets` and `os`
+are virtual in the module of your function, in this thread and no other.
 
 ## What the planted faults look like
 

@@ -12,6 +12,7 @@
     ├── QueueFull            the queue has reached its limit
     ├── BackendUnavailable   Redis is away; nothing is half done
     ├── StackError           a service of the classroom's stack did not come up
+    ├── GuessError           a learner's guess is nothing that could be drawn or compared
     ├── NotRepeatable        a program does something else each time: it cannot be explored
     ├── TaskFailed           raised by wait(): the task ended in `failed`
     └── TaskCancelled        raised by wait(): the task ended in `cancelled`
@@ -29,6 +30,7 @@ __all__ = [
     "BackendUnavailable",
     "ConfigError",
     "Fail",
+    "GuessError",
     "InvalidTransition",
     "LeaseLost",
     "MiniQueueError",
@@ -151,6 +153,10 @@ class StackError(MiniQueueError):
         super().__init__(f"{problem}\n{log}".rstrip())
         self.problem = problem
         self.log = log
+
+
+class GuessError(MiniQueueError):
+    """A guess in a notebook that cannot be one; the message says what is expected."""
 
 
 class NotRepeatable(MiniQueueError):

@@ -40,24 +40,25 @@ def worker(answer: Answer) -> Any:
     return lambda actor: answer.work(actor.redis, actor.name, actor.run)
 
 
-def stuck(answer: Answer) -> Any:
+def stuck(answer: Answer, name: str = "") -> Any:
     """A worker that stands still for ever in the middle of its first task."""
 
     def program(actor: Actor) -> None:
         def run(task: str) -> None:
-            actor.redis.rpush(FOUND_DEAD, actor.name)
+            actor.redis.rpush(FOUND_DEAD, name or actor.name)
             actor.sleep(FOREVER_S)
 
-        answer.work(actor.redis, actor.name, run)
+        answer.work(actor.redis, name or actor.name, run)
 
     return program
 
 
-def called(answer: Answer) -> Any:
-    """Whoever calls recover() when a worker was found dead, and not before."""
+def called(answer: Answer, lives: int = 1) -> Any:
+    """Whoever calls recover() when a worker was found dead, so many times, and not before."""
 
     def program(actor: Actor) -> None:
-        _, name = actor.redis.blpop(FOUND_DEAD)
+        for _ in range(lives):
+            _, name = actor.redis.blpop(FOUND_DEAD)
         answer.recover(actor.redis, name)
 
     return program
@@ -91,7 +92,7 @@ def all_run(answer: Answer, rng: random.Random) -> Finding | None:
 
 @lab.check(
     "forgets", 1, "a task that is done is in Redis no more",
-    hint="after run(task), take it out of the place where your worker held it.",
+    hint="after run(task), take it out of the place where your worker held it.", needs=("all-run",),
 )  # fmt: skip
 def forgets(answer: Answer, rng: random.Random) -> Finding | None:
     tasks = names(rng, 2)
@@ -111,6 +112,7 @@ def forgets(answer: Answer, rng: random.Random) -> Finding | None:
     "pop", 2, "on its way from the queue to a worker a task is never nowhere",
     hint="two commands leave a moment between them. Which single command takes from one list and "
     "puts into another?",
+    needs=("all-run",),
 )  # fmt: skip
 def pop(answer: Answer, rng: random.Random) -> Finding | None:
     tasks = names(rng, 2)
@@ -126,6 +128,7 @@ def pop(answer: Answer, rng: random.Random) -> Finding | None:
 @lab.check(
     "run", 2, "a task that runs is in Redis until it is done",
     hint="if the process dies in the middle of run(task), who still knows of the task?",
+    needs=("all-run",),
 )  # fmt: skip
 def run(answer: Answer, rng: random.Random) -> Finding | None:
     tasks = names(rng, 2)
@@ -167,7 +170,8 @@ def twins(answer: Answer, rng: random.Random) -> Finding | None:
 
 @lab.check(
     "neighbours", 2, "recover() takes nothing from a worker that lives",
-    hint="if all workers hold their tasks in one place, how can recover() tell whose they are?",
+    hint="if all workers hold their tasks in one place, how can recover() tell whose they are? "
+    "(And w10 is not w1.)",
     needs=("all-run",),
 )  # fmt: skip
 def neighbours(answer: Answer, rng: random.Random) -> Finding | None:
@@ -175,19 +179,22 @@ def neighbours(answer: Answer, rng: random.Random) -> Finding | None:
 
     def program(actor: Actor) -> None:
         def run(task: str) -> None:
-            actor.record("w2", task)
+            actor.record("w10", task)
             actor.pause(f"runs {task}")
 
-        answer.work(actor.redis, "w2", run)
+        answer.work(actor.redis, "w10", run)
 
     def robbed(view: View) -> str | None:
-        twice = [t for t in tasks if view.count("w2", t) > 1]
-        return f"w2 lives and has task {twice[0]}, and it was queued again" if twice else None
+        strange = [record[1] for record in view.log if record[0] == "w10" if record[1] not in tasks]
+        if strange:
+            return f"w10 was given task {strange[0]}, which nobody has sent"
+        twice = [t for t in tasks if view.count("w10", t) > 1]
+        return f"w10 lives and has task {twice[0]}, and it was queued again" if twice else None
 
     rule = Invariant("neighbours", "what a living worker holds stays with it", robbed)
     actors = {
         "w1": stuck(answer),
-        "w2": program,
+        "w10": program,
         "medic": called(answer),
     }
     place = scenario(answer, tasks, actors=actors, invariants=[rule], recover=None)
@@ -196,16 +203,25 @@ def neighbours(answer: Answer, rng: random.Random) -> Finding | None:
 
 @lab.check(
     "mend", 2, "recover() gives back all that the dead one held, even if it dies itself half-way",
-    hint="recover() is a process too: between reading and writing back it may die.",
+    hint="recover() is a process too: between reading and writing back it may die. And a worker "
+    "that died with a task may have been started again under its name.",
     needs=("all-run", "pop", "run"),
 )  # fmt: skip
 def mend(answer: Answer, rng: random.Random) -> Finding | None:
     tasks = names(rng, 2)
-    actors = {
-        "w1": stuck(answer),
-        "medic": called(answer),
-    }
-    return found(explore(scenario(answer, tasks, actors=actors), expiries=0))
+
+    def again(actor: Actor) -> None:
+        answer.work(actor.redis, "w1", actor.run)
+
+    first, second = stuck(answer), stuck(answer, "w1")
+    for actors in (
+        {"w1": first, "medic": called(answer)},
+        {"w1": first, "w1 again": second, "medic": called(answer, 2)},
+    ):
+        if broken := found(explore(scenario(answer, tasks, actors=actors), expiries=0)):
+            return broken
+    lives = {"w1": first, "w1 again": again}
+    return found(explore(scenario(answer, tasks, actors=lives), crashes=0, expiries=0))
 
 
 @lab.check(

@@ -78,32 +78,37 @@ def finishes(answer: Answer, rng: random.Random) -> Finding | None:
 
 @lab.check(
     "expire", 2, "reclaim() takes back a task whose lease has run out, and no other",
-    hint="compare the end of the lease with the time; a lease that still runs stays.",
+    hint="compare the end of the lease with the time, to the millisecond; a lease that still runs "
+    "stays.",
     needs=("claim",),
 )  # fmt: skip
 def expires(answer: Answer, rng: random.Random) -> Finding | None:
-    tasks = names(rng, 2)
+    tasks = names(rng, 3)
 
     def story(you: Any, sleep: Any) -> str | None:
-        """only the dead are re-issued"""
+        """only the dead are re-issued, and all of them"""
+        sleep(0.9)  # a lease that begins at the end of a second is as long as any other
         first, _ = pair(you.claim("w1", LEASE_S))
-        sleep(LEASE_S - 4)
+        second, _ = pair(you.claim("w1", LEASE_S))
+        sleep(LEASE_S - 0.5)
         you.claim("w2", LEASE_S)
         if early := you.reclaim():
-            return f"task {first} has 4 s of its lease left, and reclaim() gave {early!r}"
-        sleep(5)
+            return f"task {first} has 0.5 s of its lease left, and reclaim() gave {early!r}"
+        sleep(1)
         late = list(you.reclaim() or [])
-        if late != [first]:
-            return f"the lease of task {first} alone has run out, and reclaim() gave {late!r}"
-        name, _ = pair(you.claim("w3", LEASE_S))
-        return f"task {first} was taken back, and claim() gave {name!r}" if name != first else None
+        if sorted(late) != sorted([first, second]):
+            return f"the leases of {first} and {second} have run out, and reclaim() gave {late!r}"
+        again = sorted(str(pair(you.claim("w3", LEASE_S))[0]) for _ in late)
+        return (
+            None if again == sorted(late) else f"{late!r} were taken back, claim() gave {again!r}"
+        )
 
     return told(answer, tasks, story)
 
 
 @lab.check(
     "renew", 2, "who renews in time keeps the task",
-    hint="renew() moves the end of the lease to lease_s from now, and gives True.",
+    hint="renew() moves the end of the lease to lease_s from now, no further, and gives True.",
     needs=("claim", "expire"),
 )  # fmt: skip
 def renews(answer: Answer, rng: random.Random) -> Finding | None:
@@ -119,8 +124,12 @@ def renews(answer: Answer, rng: random.Random) -> Finding | None:
             if taken := you.reclaim():
                 return f"task {task} was renewed and taken back: reclaim() gave {taken!r}"
         sleep(LEASE_S - 4)
-        taken = you.reclaim()
-        return f"task {task} was renewed 6 s ago and was taken back" if taken else None
+        if you.reclaim():
+            return f"task {task} was renewed 6 s ago and was taken back"
+        sleep(5)
+        if not you.reclaim():
+            return f"task {task} was renewed for {LEASE_S} s, 11 s ago, and was not taken back"
+        return None
 
     return told(answer, tasks, story)
 

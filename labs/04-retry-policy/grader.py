@@ -22,11 +22,6 @@ def top(low: float, high: float) -> float:
     return high
 
 
-def at(share: float) -> Any:
-    """A draw at that share of the way."""
-    return lambda low, high: low + share * (high - low)
-
-
 def asked(answer: Answer, attempt: int, base_s: float, cap_s: float, uniform: Any) -> float:
     """What delay_s gives, as a number."""
     return float(answer.delay_s(attempt, base_s, cap_s, uniform))
@@ -38,13 +33,12 @@ def asked(answer: Answer, attempt: int, base_s: float, cap_s: float, uniform: An
 )  # fmt: skip
 def doubles(answer: Answer, rng: random.Random) -> Finding | None:
     base_s = rng.choice([0.1, 0.5, 1.0, 3.0])
-    given = [asked(answer, attempt, base_s, 1e6, top) for attempt in (1, 2, 3, 4, 5)]
-    wanted = [base_s * 2**step for step in range(5)]
+    given = [asked(answer, attempt, base_s, 1e6, top) for attempt in range(1, 11)]
+    wanted = [base_s * 2**step for step in range(10)]
     if all(abs(a - b) <= 1e-6 * b for a, b in zip(given, wanted, strict=True)):
         return None
-    lines = [f"after attempt {n}: up to {s:g} s" for n, s in enumerate(given, 1)]
     expected = f"with base_s={base_s:g} up to {', '.join(f'{s:g}' for s in wanted)} s"
-    return Finding(expected, f"up to {', '.join(f'{s:g}' for s in given)} s", "", tuple(lines))
+    return Finding(expected, f"up to {', '.join(f'{s:g}' for s in given)} s")
 
 
 @lab.check(
@@ -65,14 +59,22 @@ def cap(answer: Answer, rng: random.Random) -> Finding | None:
     hint="draw from 0, not from half: those that failed together must not come back together.",
 )  # fmt: skip
 def spread(answer: Answer, rng: random.Random) -> Finding | None:
-    for attempt in (1, 3, 6):
+    for attempt in (1, 3, 6, 9, 20):
         longest = asked(answer, attempt, 1.0, 60.0, top)
         for share in (0.0, 0.25, 0.5):
-            given = asked(answer, attempt, 1.0, 60.0, at(share))
+            draws: list[float] = []
+
+            def draw(low: float, high: float, share: float = share, d: Any = draws) -> float:
+                d.append(high)
+                return low + share * (high - low)
+
+            given = asked(answer, attempt, 1.0, 60.0, draw)
             if abs(given - share * longest) > 1e-6 * longest:
                 wanted = f"a draw at {share:.0%} of the way gives {share * longest:g} s"
                 seen = f"it gave {given:g} s; after attempt {attempt} the longest is {longest:g} s"
                 return Finding(wanted, seen)
+            if len(draws) != 1:
+                return Finding("one draw for each wait", f"{len(draws)} draws: their sum gathers")
     return None
 
 
@@ -103,11 +105,11 @@ def places(redis: Any, name: str) -> list[str]:
     hint="ZADD later, with TIME of Redis plus wait_s; it leaves `running`.",
 )  # fmt: skip
 def again(answer: Answer, rng: random.Random) -> Finding | None:
-    (name,), wait_s = names(rng, 1), rng.choice([2.0, 7.5, 30.0])
+    (name,), wait_s = names(rng, 1), rng.choice([2.25, 7.5, 30.75])
 
     def story(you: Any, sleep: Any) -> str | None:
         """what failed waits for its next attempt"""
-        sleep(100)
+        sleep(100.3)
         seconds, micros = you.redis.time()
         you.on_failure(name, 1, 3, NOT_NOW, wait_s)
         held = places(you.redis, name)
@@ -150,11 +152,18 @@ def last(answer: Answer, rng: random.Random) -> Finding | None:
 def fatal(answer: Answer, rng: random.Random) -> Finding | None:
     (name,) = names(rng, 1)
 
+    class NoSuchCard(Fail):
+        """A Fail of a kind of its own."""
+
     def story(you: Any, sleep: Any) -> str | None:
         """what cannot succeed is not tried again"""
-        you.on_failure(name, 1, 5, Fail("no such card"), 1.0)
-        waits = "later" in places(you.redis, name)
-        return f"task {name} failed for good, and waits for another attempt" if waits else None
+        for error in (Fail("no such card"), NoSuchCard("4711")):
+            you.redis.sadd("running", name)
+            you.on_failure(name, 1, 5, error, 1.0)
+            if "later" in places(you.redis, name):
+                kind = type(error).__name__
+                return f"task {name} failed for good ({kind}), and waits for another attempt"
+        return None
 
     return tell(story, answer, scenario(answer, name))
 
@@ -162,20 +171,22 @@ def fatal(answer: Answer, rng: random.Random) -> Finding | None:
 @lab.check(
     "dead", 2, "a task that is given up is in the hash `dead`, with a reason that names the error",
     hint="somebody will want to know why, and try it again by hand: HSET dead task reason.",
-    needs=("again", "last"),
+    needs=("again", "last", "fatal"),
 )  # fmt: skip
 def dead(answer: Answer, rng: random.Random) -> Finding | None:
     (name,) = names(rng, 1)
 
     def story(you: Any, sleep: Any) -> str | None:
         """what is given up is kept, with its reason"""
-        you.on_failure(name, 3, 3, NOT_NOW, 1.0)
-        held = places(you.redis, name)
-        if held != ["dead"]:
-            return f"task {name} is in {' and '.join(held) or 'no structure'}, not in dead"
-        reason = str(you.redis.hget("dead", name))
-        if str(NOT_NOW) not in reason or "OSError" not in reason:
-            return f"task {name} failed with OSError: {NOT_NOW}, its reason says {reason!r}"
+        for attempt, error in ((3, NOT_NOW), (3, KeyError("seat")), (1, Fail("no such card"))):
+            you.redis.sadd("running", name)
+            you.on_failure(name, attempt, 3, error, 1.0)
+            held = places(you.redis, name)
+            if held != ["dead"]:
+                return f"task {name} is in {' and '.join(held) or 'no structure'}, not in dead"
+            reason, kind = str(you.redis.hget("dead", name)), type(error).__name__
+            if str(error.args[0]) not in reason or kind not in reason:
+                return f"task {name} failed with {kind}: {error}, its reason says {reason!r}"
         return None
 
     return tell(story, answer, scenario(answer, name))

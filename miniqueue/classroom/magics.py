@@ -5,8 +5,9 @@
     def invoice(order): ...
 
 Workers cannot see a notebook's variables, so a %%tasks cell is run as what it becomes for them: a
-module. Its text is written where the workers of the running stack find it, and they are replaced
-gracefully. An error in the cell is shown in the cell, and the workers keep what they have.
+part of one module, which has the cells before it, too. Its text is written where the workers of the
+running stack find it, and they are replaced gracefully. An error in the cell is shown in the cell,
+and notebook and workers keep what they have.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from typing import Any
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, magics_class
 
-from miniqueue.classroom.cells import run_as_module
+from miniqueue.classroom.cells import run_in
 from miniqueue.classroom.labs import ANSWERS, folder_of
 from miniqueue.classroom.stack import Stack
+from miniqueue.classroom.tracebacks import install
 from miniqueue.errors import MiniQueueError
 from miniqueue.registry import TaskFunction
 
@@ -40,6 +42,9 @@ class TaskMagics(Magics):
         super().__init__(shell)
         self._space: dict[str, Any] = shell.user_ns
         self._cells: dict[frozenset[str], str] = {}  # by the names of their task functions
+        self._module = types.ModuleType(MODULE)  # what they become together
+        exec(USUAL, vars(self._module))
+        install()
 
     @cell_magic
     def tasks(self, line: str, cell: str) -> None:
@@ -49,21 +54,41 @@ class TaskMagics(Magics):
         """
         __tracebackhide__ = True
         stack = self._stack(line.strip())
-        module = _run(cell, MODULE, USUAL)
-        names = frozenset(_functions(module))
-        if not names:
-            raise UsageError("no task function in this cell: write @task above one")
-        kept = {old: text for old, text in self._cells.items() if not old & names}
-        if strange := sorted(set(_strangers(module)) - _made_by(kept.values())):
-            print(f"note: workers do not know {', '.join(strange)}: define it in this cell")
-        self._cells = {**kept, names: cell}
-        self._space.update(_defined(module))
+        space = vars(self._module)
+        before = dict(space)
         try:
-            stack.define(MODULE, "\n\n".join([USUAL, *self._cells.values()]))
-        except MiniQueueError as error:
-            raise UsageError(str(error)) from None
+            names, cells = self._added(cell)
+            stack.define(MODULE, "\n\n".join([USUAL, *cells.values()]))
+        except BaseException as error:
+            space.clear()
+            space.update(before)
+            if isinstance(error, MiniQueueError):
+                raise UsageError(str(error)) from None
+            raise
+        self._cells = cells
+        self._space.update({name: space[name] for name in _made_by(cell) if name in space})
         count = len(stack.workers)
         print(f"{count} worker{'' if count == 1 else 's'} can run: {', '.join(sorted(names))}")
+
+    def _added(self, cell: str) -> tuple[frozenset[str], dict[frozenset[str], str]]:
+        """Run a cell in the module; gives its task functions, and all cells by theirs.
+
+        It replaces a cell that has defined one of them, at its place.
+        """
+        __tracebackhide__ = True
+        _run(cell, self._module)
+        made = _made_by(cell)
+        names = frozenset(_functions(self._module, made))
+        if not names:
+            raise UsageError("no task function in this cell: write @task above one")
+        at = next((i for i, old in enumerate(self._cells) if old & names), len(self._cells))
+        cells = [(old, text) for old, text in self._cells.items() if not old & names]
+        cells.insert(at, (names, cell))
+        for name in _all_made(self._cells.values()) - _all_made(text for _, text in cells):
+            vars(self._module).pop(name, None)
+        if strange := sorted(set(_strangers(self._module, made))):
+            print(f"note: workers do not know {', '.join(strange)}: define it in this cell")
+        return names, dict(cells)
 
     @cell_magic
     def answer(self, line: str, cell: str) -> None:
@@ -74,7 +99,10 @@ class TaskMagics(Magics):
         except MiniQueueError as error:
             raise UsageError(str(error)) from None
         ANSWERS[folder.name[:2]] = cell
-        self._space.update(_defined(_run(cell, f"answer_{folder.name[:2]}")))
+        module = types.ModuleType(f"answer_{folder.name[:2]}")
+        _run(cell, module)
+        own = {name: value for name, value in vars(module).items() if not name.startswith("__")}
+        self._space.update(own)
 
     def _stack(self, name: str) -> Stack:
         space = self._space
@@ -91,12 +119,12 @@ class TaskMagics(Magics):
         return stack
 
 
-def _run(text: str, name: str, before: str = "") -> types.ModuleType:
-    """Run a cell as the module that it becomes for workers."""
+def _run(text: str, module: types.ModuleType) -> None:
+    """Run a cell in the module that it becomes a part of."""
     __tracebackhide__ = True
-    file = f"<%%{name}>"
+    file = f"<%%{module.__name__}>"
     try:
-        return run_as_module(text, name, file, before)
+        run_in(module, text, file)
     except SyntaxError as error:
         if error.filename != file:  # of something that the cell imports
             raise
@@ -104,35 +132,32 @@ def _run(text: str, name: str, before: str = "") -> types.ModuleType:
         raise UsageError(told) from None
 
 
-def _defined(module: types.ModuleType) -> dict[str, Any]:
-    return {name: value for name, value in vars(module).items() if not name.startswith("__")}
+def _functions(module: types.ModuleType, made: set[str]) -> Iterator[str]:
+    """The names of the task functions among what a cell has made."""
+    for name in made:
+        value = vars(module).get(name)
+        if isinstance(value, TaskFunction) and value.function.__module__ == module.__name__:
+            yield value.name
 
 
-def _functions(module: types.ModuleType) -> list[str]:
-    return [
-        value.name
-        for value in vars(module).values()
-        if isinstance(value, TaskFunction) and value.function.__module__ == module.__name__
-    ]
-
-
-def _strangers(module: types.ModuleType) -> Iterator[str]:
-    """Names that the functions of a module look up and that it does not have."""
+def _strangers(module: types.ModuleType, made: set[str]) -> Iterator[str]:
+    """Names that the functions of a cell look up, and that the module does not have."""
     known = {*vars(module), *vars(builtins)}
-    for value in vars(module).values():
+    for name in made:
+        value = vars(module).get(name)
         function = value.function if isinstance(value, TaskFunction) else value
         if isinstance(function, types.FunctionType) and function.__module__ == module.__name__:
             yield from (name for name in _looked_up(function.__code__) if name not in known)
 
 
-def _made_by(cells: Iterable[str]) -> set[str]:
-    """Names that these cells define: they become one module with the cell that comes after them."""
-    return {
-        str(instruction.argval)
-        for cell in cells
-        for instruction in dis.get_instructions(compile(cell, "", "exec"))
-        if instruction.opname == "STORE_NAME"
-    }
+def _made_by(cell: str) -> set[str]:
+    """The names that a cell defines."""
+    code = compile(cell, "", "exec")
+    return {str(i.argval) for i in dis.get_instructions(code) if i.opname == "STORE_NAME"}
+
+
+def _all_made(cells: Iterable[str]) -> set[str]:
+    return {name for cell in cells for name in _made_by(cell)}
 
 
 def _looked_up(code: types.CodeType) -> Iterator[str]:

@@ -4,17 +4,49 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
+from dataclasses import replace
 
-from miniqueue.errors import BackendUnavailable
+from miniqueue.errors import BackendUnavailable, StackError
+from miniqueue.protocol.calls import redis_time
 from miniqueue.redis_client import Client, connect
 from miniqueue.settings import Settings
 
-__all__ = ["answers", "empty", "external_url", "healthy"]
+__all__ = ["answers", "chosen", "empty", "external_url", "healthy", "its_own"]
+
+OWN = "stack-"  # how a namespace begins that a stack has made for itself
 
 
 def external_url() -> str:
     """The Redis that the environment names, or nothing."""
     return os.environ.get("MINIQUEUE_REDIS_URL") or os.environ.get("REDIS_URL") or ""
+
+
+def chosen(settings: Settings | None) -> Settings:
+    """The settings of a stack: those given, or those of the environment with the Redis it names, in
+    a namespace of the stack's own unless MINIQUEUE_NAMESPACE names one.
+
+    An empty redis_url asks for a Redis to be launched. Raises StackError where one is named that
+    does not answer.
+    """
+    given = settings or replace(Settings.from_env(), redis_url=external_url())
+    if not given.redis_url:
+        return given
+    if settings is None and "MINIQUEUE_NAMESPACE" not in os.environ:
+        given = replace(given, namespace=OWN + secrets.token_hex(4))
+    client = connect(given)
+    try:
+        client.run(redis_time())
+    except BackendUnavailable as error:
+        raise StackError(f"MINIQUEUE_REDIS_URL does not answer: {error.problem}") from None
+    finally:
+        client.close()
+    return given
+
+
+def its_own(settings: Settings) -> bool:
+    """Whether the namespace is one that a stack has made for itself, and empties at its end."""
+    return settings.namespace.startswith(OWN)
 
 
 def answers(client: Client) -> bool:

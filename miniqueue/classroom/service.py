@@ -1,4 +1,4 @@
-"""Service: a supervised subprocess, and how to find a Redis to launch."""
+"""Service: a supervised subprocess; Services, those of one stack; how to find a Redis to launch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from miniqueue.errors import StackError
 
 __all__ = [
     "Service",
-    "end_all",
+    "Services",
     "free_port",
     "listens",
     "redis_command",
@@ -29,6 +29,7 @@ __all__ = [
     "server_binary",
 ]
 
+START_S = 30.0  # a service that does not answer by then has failed
 LEAVE_S = 1.5  # a worker that waits for work looks up once a second
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
@@ -96,6 +97,12 @@ class Service:
         if not self.running:
             raise StackError(f"{self.name} ended with exit code {self.exit_code}", self.tail())
 
+    def listen(self, port: int) -> None:
+        """Wait until it accepts connections on this port. Raises StackError if it ends first."""
+        while not listens(port):
+            self.check()
+            time.sleep(0.01)
+
     def ask_to_end(self) -> None:
         """Begin to stop it, gracefully first; join() waits for the end."""
         assert self._supervisor.stdin is not None
@@ -128,23 +135,59 @@ def retire(workers: Sequence[Service]) -> None:
         time.sleep(0.01)
 
 
-def end_all(services: list[Service], cleanup: list[Callable[[], object]], directory: Any) -> None:
-    """Workers and API first, Redis last.
+class Services:
+    """The processes of one stack; no reference from here keeps the stack itself alive."""
 
-    A plain function, so that no reference keeps the stack alive.
-    """
-    for later in (False, True):
-        group = [s for s in services if (s.name == "redis") is later]
-        if later:
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._living: list[Service] = []
+
+    def launch(
+        self, name: str, command: list[str], *, environ: Mapping[str, str], grace_s: float
+    ) -> Service:
+        """Start one more; it logs to NAME.log."""
+        log = self._directory / f"{name}.log"
+        service = Service(name, command, log=log, environ=environ, grace_s=grace_s)
+        self._living.append(service)
+        return service
+
+    def forget(self, *gone: Service) -> None:
+        """Stop these, gracefully where they still run; who has been forgotten before is let be."""
+        for service in gone:
+            service.ask_to_end()
+        for service in gone:
+            service.join()
+        self._living[:] = [service for service in self._living if service not in gone]
+
+    def wait_until(self, ready: Callable[[], bool], *needed: Service) -> None:
+        """Wait until it holds; StackError if one of these ends first, or after START_S."""
+        end = time.monotonic() + START_S
+        while not ready():
+            for service in needed:
+                if not service.running:
+                    raise StackError(f"{service.name} ended while it started", service.tail())
+            if time.monotonic() > end:
+                first = needed[0]
+                raise StackError(f"{first.name} did not answer in {START_S:g} s", first.tail())
+            time.sleep(0.01)
+
+    def end(self, cleanup: list[Callable[[], object]], directory: Any) -> None:
+        """Workers and API first, then the cleanup, Redis last; then the folder goes.
+
+        A stop button in the middle only costs the order: all have been asked to end by then.
+        """
+        redis = [service for service in self._living if service.name == "redis"]
+        others = [service for service in self._living if service.name != "redis"]
+        try:
+            self.forget(*others)
             for action in reversed(cleanup):
                 with contextlib.suppress(Exception):
                     action()
-        for service in group:
-            service.ask_to_end()
-        for service in group:
-            service.join()
-    services.clear()
-    directory.cleanup()
+            self.forget(*redis)
+        finally:
+            for service in (*others, *redis):
+                service.ask_to_end()
+            directory.cleanup()
 
 
 def redis_command(

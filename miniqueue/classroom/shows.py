@@ -6,17 +6,18 @@ notebooks. What JupyterLab shows as a table is a few aligned lines where there i
 
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
+from miniqueue.classroom.cells import shell_of
 from miniqueue.inspector import Inspector
 from miniqueue.queue import Queue, TaskHandle
 from miniqueue.task import Task
 from miniqueue.views import Event, QueueInfo, WorkerInfo
 
-__all__ = ["Table", "install", "table_of"]
+__all__ = ["Table", "install", "stack_as_html", "table_of"]
 
 MOST = 50  # rows
 Printer = Callable[[Any, Any, bool], object]
@@ -59,6 +60,25 @@ def table_of(thing: Any) -> Table | None:
         return many(thing) if many else None
     one = MANY.get(type(thing))
     return one([thing]) if one else None
+
+
+def stack_as_html(text: str, url: str) -> str:
+    """A stack in a notebook: links to its dashboard and API, and the dashboard itself, folded.
+
+    On JupyterHub and Binder a browser reaches the kernel's machine through jupyter-server-proxy
+    alone. Without a URL, of a stack that has been stopped, the text is all.
+    """
+    if not url:
+        return escape(text)
+    if hub := os.environ.get("JUPYTERHUB_SERVICE_PREFIX"):
+        url = f"{hub}proxy/{url.rpartition(':')[2]}"
+    links = " · ".join(
+        f"<a href='{url}{path}' target='_blank'>{name}</a>"
+        for path, name in (("/", "dashboard"), ("/docs", "API"))
+    )
+    looks = "width:100%;height:600px;border:1px solid #8a8a8a"
+    frame = f"<iframe src='{url}/' loading='lazy' style='{looks}'></iframe>"
+    return f"{escape(text)} · {links}<details><summary>dashboard, here</summary>{frame}</details>"
 
 
 def _tasks(tasks: Sequence[Task]) -> Table:
@@ -125,7 +145,7 @@ MANY: dict[type[Any], Callable[[Any], Table]] = {
 
 def install() -> None:
     """In a notebook, from now on show these things as tables; elsewhere nothing."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    shell = shell_of()
     if shell is None:
         return
     html, plain = (shell.display_formatter.formatters[f"text/{k}"] for k in ("html", "plain"))

@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import signal
 import sys
 import tempfile
-import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -27,13 +25,13 @@ from typing import Self
 import httpx
 
 from miniqueue.classroom import shows
+from miniqueue.classroom.cells import rerun
 from miniqueue.classroom.faults import listen
-from miniqueue.classroom.reach import answers, empty, external_url, healthy
-from miniqueue.classroom.service import Service, end_all, free_port, listens, redis_command, retire
-from miniqueue.errors import BackendUnavailable, StackError
+from miniqueue.classroom.reach import answers, chosen, empty, healthy, its_own
+from miniqueue.classroom.service import Service, Services, free_port, listens, redis_command, retire
+from miniqueue.errors import StackError
 from miniqueue.faults import ASK
 from miniqueue.inspector import Inspector
-from miniqueue.protocol.calls import redis_time
 from miniqueue.queue import Queue
 from miniqueue.redis_client import connect
 from miniqueue.settings import Settings
@@ -41,7 +39,7 @@ from miniqueue.views import Event
 
 __all__ = ["Stack"]
 
-START_S = 30.0  # a service that does not answer by then has failed
+STOPPED = "this stack has been stopped: run its start cell, `stack = Stack(...)`, again"
 
 
 class Stack:
@@ -52,8 +50,9 @@ class Stack:
     that Redis is launched only where its URL is empty, and its namespace is used as it is. A Redis
     that is launched keeps nothing when it stops, unless `redis_options` says so:
     {"appendonly": "yes", "appendfsync": "always"}. The dashboard has buttons that kill and freeze
-    workers unless `faults` is False. Raises StackError, with the end of the log, for
-    a service that does not come up.
+    workers unless `faults` is False. In a notebook, a cell `stack = Stack(...)` that is run again
+    first stops the stack of that name. Raises StackError, with the end of the log, for a service
+    that does not come up, and for whatever is asked of a stack that has been stopped.
     """
 
     def __init__(
@@ -67,6 +66,9 @@ class Stack:
         redis_options: Mapping[str, str] | None = None,
         faults: bool = True,
     ) -> None:
+        if isinstance(before := rerun(), Stack) and before.running:
+            before.stop()
+            print("the stack that ran before has been stopped")
         self._temporary = tempfile.TemporaryDirectory(
             prefix="miniqueue-", ignore_cleanup_errors=True
         )
@@ -77,24 +79,24 @@ class Stack:
         self._python_path = self._extra.get("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
         self._leaving: list[Service] = []
         self._redis_options = dict(redis_options or {})
-        self._services: list[Service] = []
+        self._services = Services(self.directory)
         self._cleanup: list[Callable[[], object]] = []
-        self._end = weakref.finalize(self, end_all, self._services, self._cleanup, self._temporary)
+        self._end = weakref.finalize(self, self._services.end, self._cleanup, self._temporary)
         self._made = 0
         if faults:
             self._extra[ASK] = listen(weakref.ref(self), self._cleanup)
         try:
             self.redis: Service | None = None
             self.settings = self._with_redis(settings)
-            self.queue = Queue(settings=self.settings)
-            self._cleanup.append(self.queue.client.close)
-            self.inspector = Inspector(self.queue)
+            self._queue = Queue(settings=self.settings)
+            self._cleanup.append(self._queue.client.close)
+            self._inspector = Inspector(self._queue)
             self.url = f"http://{self.settings.host}:{port or free_port()}"
             self.api = self._launch("api", self._api_command())
             self.scale(workers)
-            self._await(lambda: healthy(self.url), self.api)
-            self.http = httpx.Client(base_url=self.url, timeout=30)
-            self._cleanup.append(self.http.close)
+            self._services.wait_until(lambda: healthy(self.url), self.api)
+            self._http = httpx.Client(base_url=self.url, timeout=30)
+            self._cleanup.append(self._http.close)
             shows.install()
         except BaseException:
             self.stop()
@@ -113,43 +115,64 @@ class Stack:
         return f"<Stack: Redis, API and {count} worker{'' if count == 1 else 's'}>"
 
     def _repr_html_(self) -> str:
-        """In a notebook: the same, and where to look at the API."""
-        text = repr(self).strip("<>")
-        if not self.running:
-            return text
-        return f"{text} · <a href='{self.url}/docs' target='_blank'>{self.url}/docs</a>"
+        """In a notebook: the same, with links to its pages, and the dashboard to unfold."""
+        return shows.stack_as_html(repr(self).strip("<>"), self.url if self.running else "")
 
     @property
     def running(self) -> bool:
         """Whether it has not been stopped."""
         return self._end.alive
 
+    @property
+    def queue(self) -> Queue:
+        """The queue that the workers work on."""
+        self._must_run()
+        return self._queue
+
+    @property
+    def inspector(self) -> Inspector:
+        """Looks into that queue."""
+        self._must_run()
+        return self._inspector
+
+    @property
+    def http(self) -> httpx.Client:
+        """A client of the API."""
+        self._must_run()
+        return self._http
+
     def stop(self) -> None:
         """End everything, workers first; safe to call twice."""
         self._end()
 
+    def _must_run(self) -> None:
+        if not self.running:
+            raise StackError(STOPPED)
+
     # -- workers ---------------------------------------------------------------------------------
 
-    def scale(self, count: int) -> None:
-        """Have `count` workers, by starting new ones or stopping the last ones gracefully."""
+    def scale(self, count: int, *, settings: Settings | None = None) -> None:
+        """Have `count` workers, by starting new ones or stopping the last ones gracefully.
+
+        New ones work with `settings` where given: `stack.settings.but(lease_s=8.0)`.
+        """
+        self._must_run()
         if not 0 <= count <= 256:
             raise StackError(f"cannot run {count} workers: say 0 to 256")
         ended = [w for w in self.workers if not w.running]
         living = [w for w in self.workers if w.running]
-        for worker in [*ended, *living[count:]]:
-            worker.ask_to_end()
-        for worker in [*ended, *living[count:]]:
-            worker.join()
-            self._services.remove(worker)
-        new = [self._start_worker() for _ in range(count - len(living))]
-        self.workers = [*living[:count], *new]
-        self._await_workers(new)
+        self.workers = living[:count]
+        self._services.forget(*ended, *living[count:])
+        while len(self.workers) < count:
+            self.workers.append(self._start_worker(settings))
+        self._await_workers(self.workers[len(living) :])
 
     def replace_dead(self) -> list[Service]:
         """Start a worker for each one that has ended, without waiting; gives the ended ones."""
+        self._must_run()
         dead = [worker for worker in self.workers if not worker.running]
         for worker in dead:
-            self._forget(worker)
+            self._services.forget(worker)
             self.workers[self.workers.index(worker)] = self._start_worker()
         return dead
 
@@ -160,27 +183,28 @@ class Stack:
         returns none of them takes another task. Raises StackError, and changes nothing, if the new
         ones cannot import it.
         """
+        self._must_run()
         file = self.directory / f"{module}.py"
         known = file.read_text(encoding="utf-8") if file.exists() else ""
         imports, workers = self.imports, self.workers
         file.write_text(text, encoding="utf-8")
         self.imports = tuple(dict.fromkeys([*imports, module]))
-        self._extra["PYTHONPATH"] = os.pathsep.join(
-            filter(None, (str(self.directory), self._python_path))
-        )
+        paths = filter(None, (str(self.directory), self._python_path))
+        self._extra["PYTHONPATH"] = os.pathsep.join(paths)
         try:
-            self.workers = [self._start_worker() for _ in workers]
+            self.workers = []
+            for _ in workers:
+                self.workers.append(self._start_worker())
             self._await_workers(self.workers)
-        except StackError:
+        except (StackError, KeyboardInterrupt):
             file.write_text(known, encoding="utf-8")
             self.workers, failed, self.imports = workers, self.workers, imports
-            for worker in failed:
-                self._forget(worker)
+            self._services.forget(*failed)
             raise
-        retire(workers)
-        for worker in [w for w in self._leaving if not w.running]:
-            self._forget(worker)
+        self._services.forget(*(w for w in self._leaving if not w.running))
         self._leaving = [*(w for w in self._leaving if w.running), *workers]
+        with contextlib.suppress(KeyboardInterrupt):  # they are on their way out: nothing to stop
+            retire(workers)
 
     def kill_worker(self, index: int = 0) -> str:
         """SIGKILL: no goodbye, its tasks wait for their leases to run out. Gives its name."""
@@ -202,6 +226,7 @@ class Stack:
 
         It is supervised like them. `kill()` is SIGKILL, `tail()` gives what it printed.
         """
+        self._must_run()
         file = self.directory / f"{name}.py"
         file.write_text(code, encoding="utf-8")
         return self._launch(name, [sys.executable, str(file), *words])
@@ -212,21 +237,25 @@ class Stack:
         """SIGKILL. What it keeps is a matter of `redis_options`: by default, nothing."""
         redis = self._own_redis()
         redis.kill()
-        self._forget(redis)
+        self._services.forget(redis)
 
     def start_redis(self) -> None:
         """Start it again after kill_redis(): same port, same folder; returns when it answers."""
-        self._launch_redis(self.settings)
+        if not self._own_redis().running:
+            self._launch_redis(self.settings)
 
     def kill_api(self) -> None:
         """SIGKILL, in the middle of whatever it does."""
+        self._must_run()
         self.api.kill()
-        self._forget(self.api)
+        self._services.forget(self.api)
 
     def start_api(self) -> None:
         """Start it again after kill_api(): same address; returns when it answers."""
-        self.api = self._launch("api", self._api_command())
-        self._await(lambda: healthy(self.url), self.api)
+        self._must_run()
+        if not self.api.running:
+            self.api = self._launch("api", self._api_command())
+        self._services.wait_until(lambda: healthy(self.url), self.api)
 
     @contextlib.contextmanager
     def redis_paused(self) -> Iterator[None]:
@@ -239,6 +268,7 @@ class Stack:
             redis.signal(signal.SIGCONT)
 
     def _own_redis(self) -> Service:
+        self._must_run()
         if self.redis is None:
             raise StackError("this Redis was not launched by the stack: stop and start it yourself")
         return self.redis
@@ -250,13 +280,10 @@ class Stack:
     # -- launching -------------------------------------------------------------------------------
 
     def _with_redis(self, settings: Settings | None) -> Settings:
-        given = settings or Settings.from_env()
-        external = given.redis_url if settings else external_url()
-        if external:
-            if settings is None and "MINIQUEUE_NAMESPACE" not in os.environ:
-                given = replace(given, namespace=f"stack-{secrets.token_hex(4)}")
-            given = replace(given, redis_url=external)
-            self._check_redis(given)
+        given = chosen(settings)
+        if given.redis_url:
+            if its_own(given):
+                self._cleanup.append(lambda: empty(given))
             return given
         for _ in range(3):  # another program may take the port between the look and the launch
             port = self._redis_port = free_port()
@@ -276,21 +303,10 @@ class Stack:
         try:
             # A failed connection of redis-py leaves a reference cycle with the frames that asked,
             # `self` among them: a stack that is dropped would live until the next collection.
-            self._await(lambda: listens(self._redis_port), self.redis)
-            self._await(lambda: answers(client), self.redis)
+            self._services.wait_until(lambda: listens(self._redis_port), self.redis)
+            self._services.wait_until(lambda: answers(client), self.redis)
         finally:
             client.close()
-
-    def _check_redis(self, settings: Settings) -> None:
-        client = connect(settings)
-        try:
-            client.run(redis_time())
-        except BackendUnavailable as error:
-            raise StackError(f"MINIQUEUE_REDIS_URL does not answer: {error.problem}") from None
-        finally:
-            client.close()
-        if settings.namespace.startswith("stack-"):
-            self._cleanup.append(lambda: empty(settings))
 
     def _api_command(self) -> list[str]:
         host, port = self.url.removeprefix("http://").rsplit(":", 1)
@@ -299,47 +315,27 @@ class Stack:
     def _worker_command(self, name: str) -> list[str]:
         return [*_MINIQUEUE, "worker", "--name", name, *self._import_words()]
 
-    def _start_worker(self) -> Service:
+    def _start_worker(self, settings: Settings | None = None) -> Service:
         name = f"w{self._made}"
         self._made += 1
-        return self._launch(name, self._worker_command(name))
+        return self._launch(name, self._worker_command(name), settings)
 
     def _await_workers(self, new: Sequence[Service]) -> None:
         names = {worker.name for worker in new}
-        self._await(lambda: names <= {w.id for w in self.inspector.workers()}, *new)
+        self._services.wait_until(lambda: names <= {w.id for w in self._inspector.workers()}, *new)
 
-    def _launch(self, name: str, command: list[str]) -> Service:
+    def _launch(self, name: str, command: list[str], settings: Settings | None = None) -> Service:
+        used = settings or (self.settings if hasattr(self, "settings") else Settings())
         environ = {**os.environ, **self._extra}
         if name != "redis":
-            environ |= self.settings.environ()
-        grace_s = getattr(self, "settings", Settings()).grace_s + 2
-        log = self.directory / f"{name}.log"
-        service = Service(name, command, log=log, environ=environ, grace_s=grace_s)
-        self._services.append(service)
-        return service
-
-    def _forget(self, service: Service) -> None:
-        """A service that has ended leaves nothing open."""
-        service.ask_to_end()
-        service.join()
-        self._services.remove(service)
+            environ |= used.environ()
+        return self._services.launch(name, command, environ=environ, grace_s=used.grace_s + 2)
 
     def _import_words(self) -> list[str]:
         return [word for module in self.imports for word in ("--import", module)]
 
-    def _await(self, ready: Callable[[], bool], *services: Service) -> None:
-        end = time.monotonic() + START_S
-        while not ready():
-            for service in services:
-                if not service.running:
-                    raise StackError(f"{service.name} ended while it started", service.tail())
-            if time.monotonic() > end:
-                raise StackError(
-                    f"{services[0].name} did not answer in {START_S:g} s", services[0].tail()
-                )
-            time.sleep(0.01)
-
     def _worker(self, index: int) -> Service:
+        self._must_run()
         if not 0 <= index < len(self.workers):
             raise StackError(
                 f"there is no worker {index}: there are {len(self.workers)}, counted from 0"

@@ -67,14 +67,19 @@ def test_a_guess_far_off_does_not_squeeze_the_lanes() -> None:
 def test_states_stacks_each_moment_and_puts_the_guess_above() -> None:
     chart = charts.states({"now": {"queued": 9, "running": 3}}, guess={"running": 12})
     assert {"9 queued", "3 running", "12 running"} <= drawn(chart)
-    assert "-3 queued" not in drawn(charts.states({}, guess={"running": 15, "queued": -3}))
+    assert {"2 running", "10 queued"} <= drawn(
+        charts.states({"now": {"queued": 9, "running": 3}}, guess={"running": 2})
+    )
+    rest = charts.states({"now": {"succeeded": 12}}, guess={"succeeded": 8}, rest="running")
+    assert {"8 succeeded", "4 running"} <= drawn(rest)
     assert [label.get_text() for label in chart.axes[0].get_yticklabels()] == ["your guess", "now"]
 
 
 def test_progress_writes_the_throughput_of_each_stretch() -> None:
     runs = [Attempt("w0", str(i), 1, 1000, 1000 + 10 * i, "succeeded") for i in range(1, 101)]
-    texts = drawn(charts.progress(runs, total=120, guess=60, marks={"kill": 1500}))
-    assert {"100 tasks a second", "your guess: 60 done, measured: 100 done", "sent: 120"} <= texts
+    texts = drawn(charts.progress(runs, total=125, guess=60, marks={"kill": 1500}))
+    told = "your guess: 60 % done, measured: 80 % done"
+    assert {"100 tasks a second", told, "sent: 125"} <= texts
 
 
 def test_system_lights_what_it_is_told_to() -> None:

@@ -46,12 +46,12 @@ def test_attempts_a_second_has_a_panel_a_policy_on_the_same_axes_and_each_guess(
     assert len({axes.get_xlim() for axes in chart.axes}) == 1
 
 
-@pytest.mark.parametrize("guess", [-5, 0, 1e9])
+@pytest.mark.parametrize("guess", [0, 1e6])
 @pytest.mark.parametrize("kind", ["refused", "peak", "last_s"])
 def test_a_strange_guess_is_drawn_without_squeezing_the_rest(kind: str, guess: float) -> None:
     one: dict[str, Any] = {kind: {"p": guess}}
     chart = charts.attempts_a_second({"p": CROWD}, 2, **one)
-    (words,) = [text for text in drawn(chart) if text.startswith("your guess")]
+    (words,) = [text for text in drawn(chart) if text.startswith("your guess:")]
     assert words.endswith("(drawn at the edge)") == (guess > 1000)
     assert chart.axes[0].get_xlim()[1] < 10
     assert chart.axes[0].get_ylim()[1] < 100
@@ -80,7 +80,7 @@ def test_burst_counts_replies_and_shows_the_depth_below() -> None:
     assert np.asarray(depth.get_ydata()).tolist() == [0, 3, 2, 2, 0]
 
 
-@pytest.mark.parametrize("guess", [-5, 0, 1e9])
+@pytest.mark.parametrize("guess", [0, 1e6])
 def test_a_strange_guess_does_not_squeeze_a_burst(guess: float) -> None:
     chart = charts.burst([(1000.0, 429)], EVENTS, 3, accepted=guess, all_in_s=guess)
     assert sum("(drawn at the edge)" in text for text in drawn(chart)) == 2 * (guess > 1000)

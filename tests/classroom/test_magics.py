@@ -11,14 +11,25 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from miniqueue import load_ipython_extension
 from miniqueue.classroom import Stack, labs, shows
-from miniqueue.classroom.magics import _made_by, _run, _strangers
 from miniqueue.settings import Settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(40)]
-EARLIER = (
-    "import time\nfrom os import path as where\ndef bank(sql): ...\nclass Till: ...\nrate = 3\n"
-)
-LATER = "def sell(order):\n    return bank(order), Till(), rate, time, where, price, len(order)\n"
+EARLIER = """
+import time
+rate = 3
+
+def bank(order):
+    return rate * order
+
+@task
+def earlier():
+    return time.time()
+"""
+LATER = """
+@task
+def sell(order):
+    return bank(order)
+"""
 SINGLE = "@task\ndef single(x):\n    return x\n"
 DOUBLE = "@task\ndef double(x):\n    return 2 * x\n"
 
@@ -42,6 +53,14 @@ def notebook(shell: InteractiveShell, stack: Stack) -> InteractiveShell:
     """A shell in which a stack runs."""
     shell.user_ns["stack"] = stack
     return shell
+
+
+@pytest.fixture
+def still(shell: InteractiveShell) -> Iterator[InteractiveShell]:
+    """A shell in which a stack without workers runs: nobody has to be replaced."""
+    with Stack(workers=0, settings=Settings(redis_url="")) as stack:
+        shell.user_ns["stack"] = stack
+        yield shell
 
 
 def tasks(shell: InteractiveShell, cell: str, line: str = "") -> None:
@@ -126,11 +145,31 @@ def test_names_that_workers_do_not_know_are_told(
     assert "note: workers do not know PRICE: define it in this cell" in capsys.readouterr().out
 
 
-def test_names_of_earlier_cells_are_known_and_others_are_not() -> None:
-    strange = set(_strangers(_run(LATER, "notebook_tasks_under_test")))
-    assert strange == {"bank", "Till", "rate", "time", "where", "price"}
-    assert strange - _made_by([EARLIER]) == {"price"}
-    assert _made_by([]) == set()
+def test_a_later_cell_may_use_what_an_earlier_one_defines(
+    still: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tasks(still, EARLIER)
+    tasks(still, LATER.replace("bank(order)", "bank(order) + price"))
+    assert "note: workers do not know price: define it" in capsys.readouterr().out
+    tasks(still, LATER)
+    assert "note" not in capsys.readouterr().out
+    assert still.user_ns["sell"](4) == 12  # in the notebook, where nobody imports the module
+    tasks(still, EARLIER.replace("rate = 3", "rate = 5"))
+    stack = still.user_ns["stack"]
+    stack.scale(1)
+    assert still.user_ns["sell"](4) == ran(stack, "sell", 4) == 20
+    stack.scale(0)
+    tasks(still, EARLIER.replace("bank", "safe"))
+    with pytest.raises(NameError, match="bank"):
+        still.user_ns["sell"](4)
+
+
+def test_a_cell_that_fails_leaves_the_notebook_as_it_was(still: InteractiveShell) -> None:
+    tasks(still, EARLIER)
+    tasks(still, LATER)
+    with pytest.raises(ZeroDivisionError):
+        tasks(still, EARLIER.replace("rate = 3", "rate = 7") + "1 / 0\n")
+    assert still.user_ns["sell"](4) == 12
 
 
 def test_the_stack_must_be_clear(shell: InteractiveShell, stack: Stack) -> None:
@@ -177,3 +216,16 @@ def test_a_table_escapes_and_has_an_end() -> None:
     table = shows.Table(("a",), [("<b>",)] * 60)
     assert "&lt;b&gt;" in table._repr_html_()
     assert repr(table).endswith("and 10 more")
+
+
+def test_a_stack_links_to_its_dashboard_also_through_a_hub(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    html = stack._repr_html_()
+    assert f"<a href='{stack.url}/' target='_blank'>dashboard</a>" in html
+    assert f"<iframe src='{stack.url}/'" in html
+    assert "dashboard" in stack.http.get("/").text
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/ada/")
+    port = stack.url.rpartition(":")[2]
+    assert f"<iframe src='/user/ada/proxy/{port}/'" in stack._repr_html_()
+    assert shows.stack_as_html("Stack, stopped", "") == "Stack, stopped"

@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 FOLDERS = folders()
 SEEDS = range(20)
 MUTANTS = [path for folder in FOLDERS for path in sorted((folder / "mutants").glob("*.py"))]
+RIGHT = [path for folder in FOLDERS for path in sorted((folder / "right").glob("*.py"))]
 each_lab = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 each_right = pytest.mark.parametrize("name", ["solution.py", "other_solution.py"])
 
@@ -44,6 +45,13 @@ def named_check(path: Path) -> str:
     raise AssertionError(f"{path} names no CHECK")
 
 
+def judged(path: Path) -> list[Result]:
+    """What the grader says of a wrong answer; real processes only where they shall catch it."""
+    checks = {check.name: check for check in lab(path.parents[1]).checks}
+    real = checks[named_check(path)].real
+    return judge(lab(path.parents[1]), path.read_text(encoding="utf-8"), real=real)
+
+
 # -- points ----------------------------------------------------------------------------------------
 
 
@@ -53,6 +61,11 @@ def test_a_right_answer_gets_all_points_with_every_seed(folder: Path, name: str)
     text = (folder / name).read_text(encoding="utf-8")
     for seed in SEEDS:
         assert failed(judge(lab(folder), text, seed, real=seed == 0)) == {}, seed
+
+
+@pytest.mark.parametrize("path", RIGHT, ids=lambda path: f"{path.parents[1].name[:2]}-{path.stem}")
+def test_a_right_answer_may_be_written_in_any_way(path: Path) -> None:
+    assert failed(judge(lab(path.parents[1]), path.read_text(encoding="utf-8"), real=False)) == {}
 
 
 @each_lab
@@ -69,8 +82,13 @@ def test_the_stub_gets_no_point(folder: Path) -> None:
     "path", MUTANTS, ids=lambda path: f"{path.parents[1].name[:2]}-{path.stem}"
 )
 def test_a_wrong_answer_fails_exactly_the_check_that_it_names(path: Path) -> None:
-    results = judge(lab(path.parents[1]), path.read_text(encoding="utf-8"))
+    results = judged(path)
     assert list(failed(results)) == [named_check(path)], failed(results)
+    for result in results:
+        if result.seen:
+            assert result.expected
+            assert result.hint
+            assert len(result.timeline) <= 5
 
 
 @each_lab
@@ -79,16 +97,6 @@ def test_every_check_but_the_last_ones_is_needed_by_a_mutant(folder: Path) -> No
     later = {check.name for check in lab(folder).checks if check.needs}
     assert {check.name for check in lab(folder).checks} - later <= caught
     assert len(caught) >= 4
-
-
-@each_lab
-def test_a_failing_check_says_what_to_do(folder: Path) -> None:
-    for path in sorted((folder / "mutants").glob("*.py")):
-        for result in judge(lab(folder), path.read_text(encoding="utf-8"), real=False):
-            if result.seen:
-                assert result.expected
-                assert result.hint
-                assert len(result.timeline) <= 5
 
 
 # -- shape -----------------------------------------------------------------------------------------

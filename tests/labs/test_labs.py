@@ -52,7 +52,7 @@ FOUR = "    return None if answer.f() == 4 else Finding('4', str(answer.f()))\n"
         ("def f(): return 5", "seen: 5"),
         ("def f(): return 1 / 0", "ZeroDivisionError: division by zero in line 1: def f()"),
         ("def f(): raise SystemExit", "it ended the whole process (SystemExit)"),
-        ("import os\ndef f(): os._exit(3)", "the process that judged it ended"),
+        ("import os\ndef f(): os._exit(3)", "ended the process that judged it: exit code 3"),
         ("x = 4", "there is no function `f` in your cell: the lab asks for it"),
         ("f = 4", "there is no function `f` in your cell: the lab asks for it"),
         ("def f(:", "your cell does not run: SyntaxError: invalid syntax in line 1"),

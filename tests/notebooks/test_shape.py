@@ -157,6 +157,7 @@ def test_a_compared_output_is_the_same_on_every_machine(path: Path, what: str) -
 @each_notebook
 def test_nothing_of_this_machine_is_in_the_file(path: Path) -> None:
     assert not re.search(NOT_PORTABLE["an absolute path"], "\n".join(map(texts, code(path))))
+    assert "127.0.0.1:" not in "\n".join(str(cell.outputs) for cell in code(path))
     for cell in cells(path):
         assert set(cell.metadata) <= {"tags"}
     assert NB.read(path, as_version=4).metadata.kernelspec.name == "python3"

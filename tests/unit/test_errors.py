@@ -71,7 +71,7 @@ def test_all_names_every_class_in_order() -> None:
 
 
 def test_the_package_offers_what_a_caller_can_meet() -> None:
-    assert PUBLIC - set(miniqueue.__all__) == {"NotRepeatable", "StackError"}
+    assert PUBLIC - set(miniqueue.__all__) == {"GuessError", "NotRepeatable", "StackError"}
 
 
 @pytest.mark.parametrize(("kind", "args", "data"), DATA, ids=lambda x: getattr(x, "__name__", ""))
@@ -85,7 +85,7 @@ def test_each_class_carries_its_data(
 
 
 def test_every_class_with_data_is_in_the_table_above() -> None:
-    plain = {"MiniQueueError", "ConfigError", "NotRepeatable", "Retry", "Fail"}
+    plain = {"MiniQueueError", "ConfigError", "GuessError", "NotRepeatable", "Retry", "Fail"}
     assert {kind.__name__ for kind, _, _ in DATA} == PUBLIC - plain
 
 

@@ -15,6 +15,7 @@ from miniqueue.classroom.chaos.run import Chaos
 from miniqueue.classroom.chaos.sketch import QUEUE
 from miniqueue.classroom.chaos.watch import until
 from miniqueue.queue import Queue
+from miniqueue.settings import Settings
 
 __all__ = ["SketchChaos"]
 
@@ -24,9 +25,9 @@ LAST_S = 1.0  # the sketch cannot say whether its last tasks are done
 class SketchArena(Arena):
     """Workers of the first sketch."""
 
-    def scale(self, count: int) -> None:
+    def scale(self, count: int, *, settings: Settings | None = None) -> None:
         """They give no sign of life to wait for."""
-        self.workers = [self._start_worker() for _ in range(count)]
+        self.workers = [self._start_worker(settings) for _ in range(count)]
 
     def _worker_command(self, name: str) -> list[str]:
         return [sys.executable, "-m", "miniqueue.classroom.chaos.sketch", name]

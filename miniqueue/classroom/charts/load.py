@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 
+from miniqueue.classroom import guesses
 from miniqueue.classroom.attempts import Attempt
 from miniqueue.classroom.charts.style import (
     BLUE,
@@ -18,6 +19,8 @@ from miniqueue.classroom.charts.style import (
     INK,
     LOOKS,
     PALE,
+    PAPER,
+    PURPLE,
     STYLE,
     Chart,
     chart_of,
@@ -31,6 +34,7 @@ __all__ = ["attempts_a_second", "burst", "peak_of"]
 STEP_S = 0.25  # width of a bar of attempts
 SETTLED_S = 1.0  # in the first second all orders come at once, whatever the policy is
 BURST_S = 0.1  # width of a bar of replies
+LOW = 0.06  # a guess below this part of the highest bar is pointed at
 EDGE = 1.25  # a guess beyond this many times the highest bar is drawn there
 MOVES = {"enqueue": 1, "release": 1, "reclaim": 1, "promote": 1, "claim": -1}  # of a queue's depth
 
@@ -51,9 +55,9 @@ def attempts_a_second(
     policies: Mapping[str, Sequence[Attempt]],
     outage_s: float,
     *,
-    refused: Mapping[str, float] | None = None,
-    peak: Mapping[str, float] | None = None,
-    last_s: Mapping[str, float] | None = None,
+    refused: Mapping[str, object] | None = None,
+    peak: Mapping[str, object] | None = None,
+    last_s: Mapping[str, object] | None = None,
     caption: str = "",
 ) -> Chart:
     """Attempts a second through an outage, a panel for each policy; all share their axes.
@@ -70,14 +74,17 @@ def attempts_a_second(
         out = axes.axvspan(0, outage_s, color=PALE, alpha=0.45, lw=0, zorder=0, label="outage")
         shown: list[Any] = [out, patch("failed"), patch("succeeded")] if axes is panels[0] else []
         failed = sum(a.outcome == "failed" for a in attempts)
-        if (guess := (refused or {}).get(name)) is not None:
-            label = f"your guess: {guess:g} refused, measured: {failed}"
-            shown.append(_level(axes, guess / outage_s, (0, outage_s), top, label))
-        if (guess := (peak or {}).get(name)) is not None:
-            label = f"your guess: peak {guess:g} a second, measured: {peak_of(attempts):.0f}"
-            shown.append(_level(axes, guess, (0, outage_s), top, label))
-        if (guess := (last_s or {}).get(name)) is not None:
-            shown.append(_last(axes, guess, _end(attempts) - outage_s, outage_s))
+        if (guess := guesses.asked(refused, name)) is not guesses.UNASKED:
+            expected = guesses.number(guess)
+            label = f"your guess: {expected:g} refused, measured: {failed}"
+            shown.append(_level(axes, expected / outage_s, (0, outage_s), top, label))
+        if (guess := guesses.asked(peak, name)) is not guesses.UNASKED:
+            expected = guesses.number(guess)
+            label = f"your guess: peak {expected:g} a second, measured: {peak_of(attempts):.0f}"
+            shown.append(_level(axes, expected, (0, outage_s), top, label))
+        if (guess := guesses.asked(last_s, name)) is not guesses.UNASKED:
+            expected = guesses.number(guess)
+            shown.append(_last(axes, expected, _end(attempts) - outage_s, outage_s))
         _head(axes, name, shown)
     panels[0].set_xlim(0, 1.02 * max(outage_s, *panels[0].get_xlim()))
     panels[-1].set_xlabel("seconds since the bank went down")
@@ -91,8 +98,8 @@ def burst(
     events: Iterable[Event],
     limit: int,
     *,
-    accepted: float | None = None,
-    all_in_s: float | None = None,
+    accepted: object = guesses.UNASKED,
+    all_in_s: object = guesses.UNASKED,
     caption: str = "",
 ) -> Chart:
     """Replies above, each 0.1 s, and the depth of the queue below; both over the same seconds.
@@ -111,16 +118,17 @@ def burst(
     shown: list[Any] = [patch("succeeded"), patch("failed")]
     for sign, word in zip(shown, ("accepted", "refused"), strict=True):
         sign.set_label(f"{word}: {len(taken if word == 'accepted' else refused)}")
-    if all_in_s is not None:
-        shown.append(_last(above, all_in_s, max(taken, default=0.0), 0.0, "all in after"))
+    if all_in_s is not guesses.UNASKED:
+        since_s = guesses.number(all_in_s)
+        shown.append(_last(above, since_s, max(taken, default=0.0), 0.0, "all in after"))
     _head(above, "replies", shown)
     above.set_ylabel("replies a second")
     lines = [_deep(below, _depth(events, zero), limit)]
-    if accepted is not None:
-        label = f"your guess: {accepted:g} accepted, measured: {len(taken)}"
-        lines.append(
-            _level(below, accepted, (0, max(above.get_xlim()[1], 0.5)), len(replies), label)
-        )
+    if accepted is not guesses.UNASKED:
+        expected = guesses.count(accepted)
+        label = f"your guess: {expected} accepted, measured: {len(taken)}"
+        across = (0, max(above.get_xlim()[1], 0.5))
+        lines.append(_level(below, expected, across, len(replies), label))
     _head(below, "queue", lines)
     below.set_xlim(left=0)
     below.set(xlabel="seconds since the first reply", ylabel="waiting tasks", ylim=(0, None))
@@ -179,6 +187,13 @@ def _level(axes: Axes, guess: float, span: tuple[float, float], top: float, labe
     """A guess as a level; one far above everything is drawn at the edge."""
     drawn = min(guess, EDGE * top)
     (line,) = axes.plot(span, [drawn] * 2, label=label + far(drawn, guess), zorder=6, **GUESS)
+    if drawn < LOW * top:  # near the axis, where a dashed line is not seen
+        arrow = {"arrowstyle": "-|>", "color": PURPLE, "linewidth": 2}
+        paper = {"facecolor": PAPER, "edgecolor": PURPLE, "pad": 2}
+        at, above = (span[0] + 0.12 * (span[1] - span[0]), drawn), (0, 24)
+        looks: dict[str, Any] = {"ha": "center", "fontsize": 9, "zorder": 7}
+        axes.annotate("your guess", at, above, textcoords="offset points", arrowprops=arrow,
+                      bbox=paper, **looks)  # fmt: skip
     return line
 
 

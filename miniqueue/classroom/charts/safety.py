@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from miniqueue.classroom import guesses
 from miniqueue.classroom.charts.style import (
     BLUE,
     DASHED,
@@ -26,7 +27,6 @@ from miniqueue.classroom.charts.style import (
     Chart,
     chart_of,
     far,
-    is_number,
     mark,
     patch,
 )
@@ -87,7 +87,7 @@ def state_history(
     events: Iterable[Event],
     tasks: Collection[str] | None = None,
     *,
-    guess: float | None = None,
+    guess: object = guesses.UNASKED,
     marks: Mapping[str, float] | None = None,
     caption: str = "",
 ) -> Chart:
@@ -113,9 +113,9 @@ def state_history(
     box = {"facecolor": PAPER, "edgecolor": INK, "boxstyle": "round,pad=0.4"}
     words: dict[str, Any] = {"fontsize": 13, "weight": "bold", "ha": "right", "va": "center"}
     axes.text(0.985 * span, 0.12 * total, f"lost = {lost}", bbox=box, **words)
-    if is_number(guess):
-        done = last.get("succeeded", 0)
-        shown.append(_guessed_height(axes, guess, done, (1.12 * total, "succeed")))
+    if guess is not guesses.UNASKED:
+        expected, done = guesses.count(guess, total), last.get("succeeded", 0)
+        shown.append(_guessed_height(axes, expected, done, (1.12 * total, "succeed")))
         axes.axhline(shown[-1].get_ydata()[0], color=PAPER, linewidth=4.5, zorder=5.5)
     axes.set(xlim=(0, span), ylim=(0, 1.14 * total), ylabel="tasks")
     axes.set_xlabel("seconds since the first was sent")
@@ -156,7 +156,7 @@ def lease_left(
     samples: Sequence[tuple[float, float]],
     lease_s: float,
     *,
-    guess: float | None = None,
+    guess: object = guesses.UNASKED,
     marks: Mapping[str, float] | None = None,
     caption: str = "",
 ) -> Chart:
@@ -177,11 +177,12 @@ def lease_left(
     axes.axhline(lease_s, color=GREY, linewidth=1, linestyle=":", label=label)
     axes.axhline(0, color=INK, linewidth=1)
     mark(axes, marks, zero, 1.22 * lease_s)
-    if is_number(guess):
+    if guess is not guesses.UNASKED:
+        expected = guesses.number(guess, -guesses.MOST)
         lowest = min(left for at, left in samples if at <= max(first, zero))
-        level = min(max(guess, -0.1 * lease_s), 1.15 * lease_s)
-        label = f"your guess: at least {guess:g} s left, measured: {lowest:.1f} s"
-        axes.axhline(level, label=label + far(level, guess), **GUESS)
+        level = min(max(expected, -0.1 * lease_s), 1.15 * lease_s)
+        label = f"your guess: at least {expected:g} s left, measured: {lowest:.1f} s"
+        axes.axhline(level, label=label + far(level, expected), **GUESS)
     axes.set(xlabel="seconds", ylabel="seconds left", xlim=(0, max(x[-1], 0.1)))
     axes.set_ylim(min(-0.15 * lease_s, *y), 1.34 * lease_s)
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.18), ncols=3, borderaxespad=0)
@@ -196,7 +197,7 @@ def charges(
     booked: Sequence[tuple[float, Any]],
     orders: int,
     *,
-    guess: float | None = None,
+    guess: object = guesses.UNASKED,
     marks: Mapping[str, float] | None = None,
     caption: str = "",
 ) -> Chart:
@@ -219,8 +220,9 @@ def charges(
     _crossed(axes, booked, x)
     mark(axes, marks, zero, 1.14 * top)
     handles = axes.get_legend_handles_labels()[0]
-    if is_number(guess):
-        handles.append(_guessed_height(axes, guess, len(booked), (1.08 * top, "charges")))
+    if guess is not guesses.UNASKED:
+        expected = guesses.count(guess)
+        handles.append(_guessed_height(axes, expected, len(booked), (1.08 * top, "charges")))
     axes.set(xlim=(-0.03 * edge, edge), ylim=(0, 1.22 * top))
     axes.set(xlabel="seconds", ylabel="charges so far")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
@@ -257,7 +259,7 @@ def wrong_charges(
     found: Mapping[str, Mapping[float, Mapping[str, int]]],
     orders: int,
     *,
-    guess: Mapping[str, Mapping[float, float]] | None = None,
+    guess: Mapping[str, Mapping[float, object]] | None = None,
     stood_s: float | None = None,
     caption: str = "",
 ) -> Chart:
@@ -272,8 +274,9 @@ def wrong_charges(
         for place, lease in enumerate(leases):
             _wrong_bar(axes, place, by_lease[lease], orders)
         for lease, expected in (guess or {}).get(name, {}).items():
-            if lease in by_lease and is_number(expected):
-                _guessed_bar(axes, leases.index(lease), expected, by_lease[lease], orders)
+            height = guesses.count(expected, orders)
+            if lease in by_lease:
+                _guessed_bar(axes, leases.index(lease), height, by_lease[lease])
         if stood_s is not None:
             between = sum(lease <= stood_s for lease in leases) - 0.5
             axes.axvline(between, color=GREY, linestyle=":", linewidth=1.4)
@@ -299,14 +302,10 @@ def _wrong_bar(axes: Axes, place: int, counts: Mapping[str, int], orders: int) -
     axes.text(place, floor + 0.02 * orders, f"{floor}", ha="center", weight="bold")
 
 
-def _guessed_bar(
-    axes: Axes, place: int, guess: float, counts: Mapping[str, int], orders: int
-) -> None:
-    edge = 1.15 * orders
-    height = min(max(float(guess), 0.0), edge)
-    axes.bar(place, height, width=0.82, linewidth=2.2, zorder=4, **DASHED)
+def _guessed_bar(axes: Axes, place: int, guess: int, counts: Mapping[str, int]) -> None:
+    axes.bar(place, guess, width=0.82, linewidth=2.2, zorder=4, **DASHED)
     real = sum(counts.get(kind, 0) for kind in WRONG)
-    axes.plot([], [], label=f"your guess: {guess:g}, measured: {real}", **GUESS)
+    axes.plot([], [], label=f"your guess: {guess}, measured: {real}", **GUESS)
 
 
 def _signs() -> list[Patch]:
@@ -320,11 +319,9 @@ def _signs() -> list[Patch]:
 # -- guesses ---------------------------------------------------------------------------------------
 
 
-def _guessed_height(
-    axes: Axes, guess: float, real: int, edge_and_what: tuple[float, str]
-) -> Line2D:
+def _guessed_height(axes: Axes, guess: int, real: int, edge_and_what: tuple[float, str]) -> Line2D:
     """A dashed level, at the edge where it is out of sight."""
     edge, what = edge_and_what
-    at = min(max(guess, 0.0), edge)
-    label = f"your guess: {guess:g} {what}, measured: {real}{far(at, guess)}"
+    at = min(guess, edge)
+    label = f"your guess: {guess} {what}, measured: {real}{far(at, guess)}"
     return axes.axhline(at, label=label, zorder=6, **GUESS)

@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 
+from miniqueue.classroom import guesses
 from miniqueue.classroom.charts.style import (
     BLUE,
     GREEN,
@@ -20,6 +21,7 @@ from miniqueue.classroom.charts.style import (
     VERMILLION,
     Chart,
     chart_of,
+    far,
 )
 from miniqueue.classroom.measure import Fit
 
@@ -34,7 +36,7 @@ def throughput(
     series: Mapping[str, Rates],
     *,
     fits: Mapping[str, Sequence[Fit]] | None = None,
-    guess: Mapping[str, float] | None = None,
+    guess: Mapping[str, object] | None = None,
     title: str = "",
     caption: str = "",
 ) -> Chart:
@@ -50,8 +52,8 @@ def throughput(
         for fit in (fits or {}).get(name, ()):
             _law(axes, fit, max(rates))
         _points(axes, rates)
-        if guess is not None and name in guess:
-            _guessed_gain(axes, rates, guess[name])
+        if (expected := guesses.asked(guess, name)) is not guesses.UNASKED:
+            _guessed_gain(axes, rates, guesses.number(expected))
         axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), borderaxespad=0, handlelength=2.6)
     panels[0].set_ylabel("tasks a second")
     return chart
@@ -85,6 +87,7 @@ def _points(axes: Axes, rates: Rates) -> None:
 def _guessed_gain(axes: Axes, rates: Rates, guess: float) -> None:
     few, most = min(rates), max(rates)
     base = rates[few][0]
-    label = f"your guess: {guess:g}x, measured: {rates[most][0] / base:.1f}x"
-    axes.plot([few, most], [base, base * guess], marker="D", mfc=PAPER, label=label, **GUESS)
-    axes.set_ylim(top=max(axes.get_ylim()[1], 1.1 * base * guess))
+    drawn = min(guess, 2 * axes.get_ylim()[1] / base)  # 1000 times must not flatten the rest
+    label = f"your guess: {guess:g}x, measured: {rates[most][0] / base:.1f}x{far(drawn, guess)}"
+    axes.plot([few, most], [base, base * drawn], marker="D", mfc=PAPER, label=label, **GUESS)
+    axes.set_ylim(top=max(axes.get_ylim()[1], 1.1 * base * drawn))

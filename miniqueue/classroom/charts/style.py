@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
-import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -33,7 +32,6 @@ __all__ = [
     "block",
     "chart_of",
     "far",
-    "is_number",
     "lay_rows",
     "mark",
     "patch",
@@ -139,8 +137,3 @@ def patch(kind: str) -> Patch:
 def far(drawn: float, meant: float) -> str:
     """What a legend adds where a guess is drawn at the edge, so that it squeezes nothing."""
     return "" if drawn == meant else " (drawn at the edge)"
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    """Whether a guess can be drawn."""
-    return isinstance(value, int | float) and math.isfinite(value)

@@ -35,7 +35,7 @@ ARROWS = (  # from, to, words, the parts it joins
     ((9.0, 1.9), (10.4, 1.9), "claim", {"Redis", "workers"}),
     ((10.4, 1.1), (9.0, 1.1), "complete", {"Redis", "workers"}),
 )
-FAINT = "#b4b4b4"
+FAINT = "#949494"
 
 
 @matplotlib.rc_context(STYLE)

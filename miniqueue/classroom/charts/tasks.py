@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 
+from miniqueue.classroom import guesses
 from miniqueue.classroom.attempts import Attempt
 from miniqueue.classroom.charts.style import (
     BLUE,
@@ -35,7 +36,7 @@ __all__ = ["lanes_of", "progress", "span_of", "states", "swim_lanes"]
 def swim_lanes(
     attempts: Sequence[Attempt],
     *,
-    guess: float | None = None,
+    guess: object = guesses.UNASKED,
     measured: float | None = None,
     marks: Mapping[str, float] | None = None,
     caption: str = "",
@@ -57,11 +58,12 @@ def swim_lanes(
     mark(axes, marks, zero, -0.62)
     seen = {a.outcome for a in attempts}
     shown: list[Any] = [patch(outcome) for outcome in LOOKS if outcome in seen]
-    if guess is not None:
+    if guess is not guesses.UNASKED:
+        expected = guesses.number(guess)
         name, since = next(iter((marks or {}).items()), ("the start", zero))
         real = (last - since) / 1000 if measured is None else measured
-        label = f"your guess: {guess:.1f} s after {name}, measured: {real:.1f} s"
-        at, edge = (since - zero) / 1000 + guess, 1.6 * (last - zero) / 1000
+        label = f"your guess: {expected:.1f} s after {name}, measured: {real:.1f} s"
+        at, edge = (since - zero) / 1000 + expected, 1.6 * (last - zero) / 1000
         drawn = min(at, edge)  # 99 s must not squeeze the lanes
         shown.append(axes.axvline(drawn, label=label + far(drawn, at), **GUESS))
     axes.set_xlim(left=-0.03)
@@ -73,14 +75,19 @@ def swim_lanes(
 def states(
     rows: Mapping[str, Mapping[str, int]],
     *,
-    guess: Mapping[str, int] | None = None,
+    guess: Mapping[str, object] | None = None,
+    rest: str | None = "queued",
     caption: str = "",
 ) -> Chart:
     """Tasks by state, a stacked bar for each moment: {"just sent": {"queued": 9, ...}, ...}.
 
-    `guess` is the learner's expectation of the first moment; it is drawn dashed, above it.
+    `guess` is the learner's expectation of the first moment, by state; it is drawn dashed, above
+    it. Those of which it says nothing are in the state `rest`; with None they are left out.
     """
-    drawn = {**({"your guess": guess} if guess else {}), **rows}
+    total = sum(next(iter(rows.values())).values())
+    expected = {state: guesses.count(value, total) for state, value in (guess or {}).items()}
+    whole = expected if rest is None else {**expected, rest: total - sum(expected.values())}
+    drawn = {**({"your guess": whole} if guess else {}), **rows}
     chart, (axes,) = chart_of((9.0, 1.5 + 0.55 * len(drawn)), 1, caption)
     dashed = {"facecolor": PAPER, "edgecolor": PURPLE, "linestyle": (0, (4, 2)), "linewidth": 2}
     for place, (row, counts) in enumerate(drawn.items()):
@@ -99,22 +106,25 @@ def progress(
     attempts: Sequence[Attempt],
     total: int,
     *,
-    guess: float | None = None,
+    guess: object = guesses.UNASKED,
     marks: Mapping[str, float] | None = None,
     caption: str = "",
 ) -> Chart:
     """Tasks done over time: the slope is the throughput, written at each stretch between `marks`.
 
-    `guess` is how many of the `total` the learner expects to be done in the end; marks are in ms.
+    `guess` is how many per cent of the `total` the learner expects to be done in the end; marks are
+    in ms.
     """
     zero, _ = span_of(attempts)
     ends = sorted((a.end_ms - zero) / 1000 for a in attempts if a.outcome == "succeeded")
     chart, (axes,) = chart_of((8.5, 4.2), 1, caption)
     axes.step([0, *ends], range(len(ends) + 1), where="post", color=BLUE, linewidth=2)
     axes.axhline(total, color=GREY, linewidth=1, label=f"sent: {total}")
-    if guess is not None:
-        label = f"your guess: {guess:.0f} done, measured: {len(ends)} done"
-        axes.axhline(guess, label=label, **GUESS)
+    if guess is not guesses.UNASKED:
+        percent = guesses.number(guess, 0, 100)
+        share = 100 * len(ends) / total
+        label = f"your guess: {percent:g} % done, measured: {share:.0f} % done"
+        axes.axhline(total * percent / 100, label=label, zorder=6, **GUESS)
     moments = mark(axes, marks, zero, 1.06 * total)
     for left, right in itertools.pairwise([0.0, *moments, *ends[-1:]]):
         _slope(axes, ends, left, right)

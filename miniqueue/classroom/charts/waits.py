@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from miniqueue.classroom import guesses
 from miniqueue.classroom.attempts import Attempt
 from miniqueue.classroom.charts.style import (
     BLUE,
@@ -30,7 +30,6 @@ from miniqueue.classroom.charts.style import (
     block,
     chart_of,
     far,
-    is_number,
     lay_rows,
     mark,
     patch,
@@ -47,7 +46,7 @@ BARS = [(SKY, ""), (ORANGE, "//"), (PALE, ".."), (GREEN, "\\\\")]
 def latency_cdf(
     series: Mapping[str, Sequence[float]],
     *,
-    guess: Mapping[str, float] | None = None,
+    guess: Mapping[str, object] | None = None,
     caption: str = "",
 ) -> Chart:
     """How many per cent have waited at most x seconds: a curve for each series of seconds.
@@ -68,8 +67,8 @@ def latency_cdf(
         axes.step([0, *w, edge], [*heights, 100], linewidth=2, **steps)
         axes.plot([p50, p95], [50, 95], sign, color=colour, markersize=8, mec=INK, zorder=5)
         axes.plot([], [], color=colour, linestyle=line, marker=sign, linewidth=2, label=label)
-        if is_number(expected := (guess or {}).get(name)):
-            _guessed_half(axes, name, float(expected), float(p50), edge, sign)
+        if (expected := guesses.asked(guess, name)) is not guesses.UNASKED:
+            _guessed_half(axes, name, guesses.number(expected), float(p50), edge, sign)
     for height in (50, 95):
         axes.axhline(height, color=PALE, linewidth=0.8, zorder=0)
     ticks = ["0 %", "25 %", "half: p50", "75 %", "p95", "all"]
@@ -84,13 +83,17 @@ def latency_cdf(
 def counts(
     rows: Mapping[str, int],
     *,
-    guess: Mapping[str, float] | None = None,
+    guess: Mapping[str, object] | None = None,
+    most: float = guesses.MOST,
     unit: str = "how many",
     caption: str = "",
 ) -> Chart:
-    """A bar for each thing that was counted; what the learner expects of one is a dashed bar."""
+    """A bar for each thing that was counted; what the learner expects of one is a dashed bar.
+
+    No guess may be larger than `most`.
+    """
     chart, (axes,) = chart_of((9.0, 1.6 + 0.55 * len(rows)), 1, caption)
-    most = max([1, *rows.values()])
+    longest = max([1, *rows.values()])
     shown: list[Any] = []
     for row, (name, count) in enumerate(rows.items()):
         colour, hatch = BARS[row % len(BARS)]
@@ -98,14 +101,15 @@ def counts(
         axes.barh(row, count, height=0.56, linewidth=0.8, **looks)
         place: dict[str, Any] = {"xytext": (7, 0), "textcoords": "offset points", "va": "center"}
         axes.annotate(f"{count}", (count, row), weight="bold", **place)
-        expected = (guess or {}).get(name)
-        if is_number(expected):
-            width, edge = max(0.0, float(expected)), 1.12 * most
-            drawn = min(width, edge)
+        if (expected := guesses.asked(guess, name)) is not guesses.UNASKED:
+            width = guesses.number(expected, 0, most)
+            drawn = min(width, 1.12 * longest)
             axes.barh(row, drawn, height=0.8, linewidth=2.2, zorder=4, **DASHED)
-            label = f"your guess, {name}: {expected:g}, measured: {count}{far(drawn, width)}"
-            shown.append(Line2D([], [], label=label, **GUESS))
-    axes.set_xlim(-0.004 * most, 1.15 * most)
+            sign: dict[str, Any] = {"mfc": PAPER, "mec": PURPLE, "mew": 2, "ms": 9}
+            axes.plot(drawn, row - 0.4, "D", clip_on=False, zorder=6, **sign)  # 0 is seen, too
+            label = f"your guess, {name}: {width:g}, measured: {count}{far(drawn, width)}"
+            shown.append(Line2D([], [], label=label, marker="D", **sign, **GUESS))
+    axes.set_xlim(-0.004 * longest, 1.15 * longest)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     lay_rows(axes, list(rows), shown, unit, top=-0.55)
     return chart
@@ -115,7 +119,7 @@ def counts(
 def vanishing(
     attempts: Iterable[Attempt],
     *,
-    guess: float | None = None,
+    guess: object = guesses.UNASKED,
     marks: Mapping[str, float] | None = None,
     unit: str = "orders",
     caption: str = "",
@@ -136,15 +140,16 @@ def vanishing(
     mark(axes, marks, zero, -0.62)
     shown: list[Any] = [patch(kind) for kind in ("succeeded", "lost") if _has(attempts, kind)]
     edge = 1.16 * span if _has(attempts, "lost") else 1.02 * span
-    if is_number(guess):
-        label = f"your guess: {guess:g} {unit} succeed, measured: {len(ends)}"
+    if guess is not guesses.UNASKED:
+        expected = guesses.count(guess, len({a.task for a in attempts}))
+        label = f"your guess: {expected} {unit} succeed, measured: {len(ends)}"
         shown.append(Line2D([], [], label=label, **GUESS))
-        if guess > len(ends):
+        if expected > len(ends):
             edge = 1.16 * span
             torn = next((a for a in attempts if a.outcome == "lost"), attempts[-1])
             _never(axes, lanes.index(torn.worker), (1.02 * span, 0.12 * span), torn.task)
         else:
-            passed = [(end - zero) / 1000 for end in ends][: max(0, math.ceil(guess))]
+            passed = [(end - zero) / 1000 for end in ends][:expected]
             axes.axvline(max(passed, default=0.0), **GUESS)
     axes.set_xlim(-0.01 * span, edge)
     lay_rows(axes, lanes, shown, "seconds since the first start", top=-0.85)
@@ -176,7 +181,7 @@ def _never(axes: Axes, row: int, span: tuple[float, float], task: str) -> None:
 
 
 def _guessed_half(axes: Axes, name: str, guess: float, real: float, edge: float, sign: str) -> None:
-    at = min(max(guess, 0.0), 0.99 * edge)
+    at = min(guess, 0.99 * edge)
     label = (
         f"your guess for half of “{name}”: {_time(guess)}, measured: {_time(real)}{far(at, guess)}"
     )

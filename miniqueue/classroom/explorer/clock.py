@@ -1,9 +1,9 @@
 """Clock: virtual time and chance for the code that is explored, and for nobody else.
 
 Nothing global is patched, because a Jupyter kernel has other threads. `installed()` replaces the
-names that hold `time`, `random`, `uuid` or `secrets` (or a function of theirs) by stand-ins, in the
-namespaces of the explored code alone and while it is explored. A stand-in asks the virtual clock in
-the exploring thread and the real module in every other one.
+names that hold `time`, `random`, `uuid`, `secrets` or `os` (or a function of theirs) by stand-ins,
+in the namespaces of the explored code alone and while it is explored. A stand-in asks the virtual
+clock in the exploring thread and the real module in every other one.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from __future__ import annotations
 import contextlib
 import inspect
 import logging
+import os
 import random
 import secrets
 import sys
 import threading
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -53,7 +55,17 @@ class Clock:
 
 
 class Dice(random.Random):
-    """A program's chance, the same in every run of the same program: seeded with its name."""
+    """A program's chance and its pid, the same in every run of it: seeded with its name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._pid = 300 + zlib.crc32(name.encode()) % 30_000
+
+    def getpid(self) -> int:
+        return self._pid
+
+    def urandom(self, size: int) -> bytes:
+        return self.randbytes(size)
 
     def uuid4(self) -> uuid.UUID:
         return uuid.UUID(int=self.getrandbits(128), version=4)
@@ -118,6 +130,7 @@ def _stand_ins(clock: Clock) -> list[_StandIn]:
         _StandIn(random, {name: roll(name) for name in (*drawn, "expovariate", "getrandbits")}),
         _StandIn(uuid, {"uuid4": roll("uuid4"), "uuid1": roll("uuid4")}),
         _StandIn(secrets, {name: roll(name) for name in tokens}),
+        _StandIn(os, {name: roll(name) for name in ("getpid", "urandom")}),
     ]
 
 

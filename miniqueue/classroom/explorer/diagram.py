@@ -1,10 +1,12 @@
 """Diagram: a schedule as a sequence diagram. Time runs down; a line for each thread, one for Redis.
 
 Black and white say all of it: arrows are commands, a cross is a crash, a dashed line is the clock.
+Moments are told as t+SECONDS, t being the start of the exploration.
 """
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import Any
 
@@ -12,12 +14,16 @@ import matplotlib
 from matplotlib.axes import Axes
 
 from miniqueue.classroom.charts.style import GREY, INK, PAPER, STYLE, VERMILLION, Chart
+from miniqueue.classroom.explorer.clock import START_MS
 from miniqueue.classroom.explorer.failure import Failure, Step
 
 __all__ = ["draw"]
 
 WIDE, ROW = 2.5, 0.42  # inches: between two lines, between two steps
 MOST = 34  # characters of a command over its arrow
+SECOND = START_MS // 1000
+PAIR = re.compile(r"\['(\d{10})', '(\d+)'\]")  # what TIME gives: seconds, microseconds
+MOMENT = re.compile(r"(?<![\d.])(?:(\d{13})|(\d{10}(?:\.\d+)?))(?![\d.])")
 LINE: dict[str, Any] = {"color": GREY, "linewidth": 1.2}
 BOX: dict[str, Any] = {"boxstyle": "round,pad=0.35", "fc": PAPER, "ec": INK, "lw": 1.2}
 
@@ -105,4 +111,15 @@ def _words(axes: Axes, x: float, y: float, said: str, **looks: Any) -> None:
 
 
 def _short(text: str, most: int = MOST) -> str:
+    text = MOMENT.sub(_moment, PAIR.sub(_pair, text))
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _pair(match: re.Match[str]) -> str:
+    return f"t+{int(match[1]) - SECOND + int(match[2]) / 1e6:g}"
+
+
+def _moment(match: re.Match[str]) -> str:
+    """A number that is a moment of the exploration, in ms or in seconds; any other one as it is."""
+    after_s = int(match[1]) / 1000 - SECOND if match[1] else float(match[2]) - SECOND
+    return f"t+{round(after_s, 3):g}" if abs(after_s) < 1e6 else match[0]

@@ -277,7 +277,7 @@ class Process:
             raise NotRepeatable(
                 f"{self.name} was told the same and did something else: it asked for "
                 f"{_brief(position.requests)} before and for {_brief(running.requests)} now. "
-                "Programs must take time and chance from time, random, uuid or secrets, "
+                "Programs must take time and chance from time, random, uuid, secrets or os, "
                 "and share nothing but Redis"
             )
 

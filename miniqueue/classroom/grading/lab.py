@@ -123,4 +123,4 @@ def told(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return f"{kind.partition(' (')[0]} in line {error.lineno}"
     lines = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == FILE]
-    return f"{kind} in line {lines[-1].lineno}: {lines[-1].line}" if lines else kind
+    return f"{kind} in line {lines[-1].lineno}: {lines[-1].line}".rstrip(": ") if lines else kind

@@ -1,6 +1,7 @@
 """Grade: judge an answer in a process of its own.
 
-An endless loop, an exit or a wrong import there costs the time limit of a check and nothing else.
+An endless loop, an exit or a wrong import there costs the time limit of a check and nothing else;
+what the answer has started ends with it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import contextlib
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -42,19 +45,53 @@ def grade(folder: Path, text: str, *, seed: int = 0, only: Sequence[str] = ()) -
                 f"lab {lab.number} has no check {name!r}: there are {', '.join(names)}"
             )
     command = [sys.executable, "-m", MODULE, "--seed", str(seed), str(folder), *only]
-    try:
-        done = subprocess.run(
-            command, input=text, capture_output=True, text=True, timeout=GRADE_S, check=False
-        )
-    except subprocess.TimeoutExpired:
+    code, said, complaint = _finished(command, text)
+    if code is None:
         return Report(lab.number, lab.title, problem=f"not judged after {GRADE_S:g} s")
     try:
-        answered = json.loads(done.stdout.splitlines()[-1])
+        answered = json.loads(said.splitlines()[-1])
     except (IndexError, ValueError):
-        last = (done.stderr.strip().splitlines() or ["no word"])[-1]
-        return Report(lab.number, lab.title, problem=f"the process that judged it ended: {last}")
+        last = (complaint.strip().splitlines() or [f"exit code {code}"])[-1]
+        told = f"your cell ended the process that judged it: {last}"
+        return Report(lab.number, lab.title, problem=told)
     results = [Result(**result) for result in answered["results"]]
     return Report(lab.number, lab.title, results, answered["problem"])
+
+
+def _finished(command: Sequence[str], text: str) -> tuple[int | None, str, str]:
+    """Exit code, output and complaints of a command; None where it took too long.
+
+    It has a session of its own, and nobody in it is left: an answer may start processes.
+    """
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=err,
+            text=True,
+            start_new_session=True,
+        )
+        code = None
+        try:
+            process.communicate(text, timeout=GRADE_S)
+            code = process.returncode
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            _strike(process)
+        out.seek(0)
+        err.seek(0)
+        return code, out.read(), err.read()
+
+
+def _strike(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    process.wait()
 
 
 def lab_of(folder: Path) -> Lab:
@@ -90,4 +127,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         except Wrong as wrong:
             problem = str(wrong)
     print(json.dumps({"problem": problem, "results": [asdict(result) for result in results]}))
-    return 0
+    sys.stdout.flush()
+    os._exit(0)  # a thread that the answer has started is not waited for
