@@ -54,10 +54,11 @@ async function load(from) {
 }
 
 function row(task) {
-  const line = make("tr"), open = make("button", task.task_id, { class: "link id", "data-task": task.task_id });
+  const line = make("tr", "", { role: "row" }), open = make("button", task.task_id, { class: "link id", "data-task": task.task_id });
   const cells = [make("td"), make("td", task.name), make("td"), make("td", String(task.attempt), { class: "n" }), make("td", task.worker || ""), make("td", task.run_ms == null ? "" : duration(task.run_ms), { class: "n" }), make("td", clock(task.enqueued_ms))];
   cells[0].append(open);
   cells[2].append(make("span", task.state, { class: "state", "data-s": task.state }));
+  for (const cell of cells) cell.setAttribute("role", "cell"); // a row laid out as a grid is none to a screen reader
   line.append(...cells);
   return line;
 }
