@@ -33,8 +33,18 @@ class Submission(NamedTuple):
     def words(self) -> list[str | int | float]:
         """Its arguments for enqueue.lua."""
         stored = self.stored()
-        head = (self.id, self.priority, self.delay_ms, self.expiry_ms, self.unique, self.digest)
-        return [*head, ",".join(self.after), len(stored), *stored]
+        return [self.id, self.priority, self.more(), len(stored), *stored]
+
+    def more(self) -> str:
+        """What few tasks have, as JSON; '' for a task that has nothing of it.
+
+        Each word of a call costs Redis: with these as words a bulk enqueue took 66k instructions a
+        task, so it takes 59k (callgrind, Valkey 9.1.2).
+        """
+        if not (self.delay_ms or self.expiry_ms or self.unique or self.after):
+            return ""
+        fields = ("delay_ms", "expiry_ms", "unique", "digest", "after")
+        return encode_json({field: getattr(self, field) for field in fields})
 
     def stored(self) -> list[str | int | float]:
         """Fields and values of its hash; what has its default is not stored."""
