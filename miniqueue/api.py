@@ -240,6 +240,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=__version__,
         summary="A distributed task queue: send tasks, follow them, look after queues and workers.",
         lifespan=front.lifespan,
+        docs_url=None,  # page.py serves it, without a CDN
+        redoc_url=None,
         telemetry=OWN,
     )
     app.state.outages = front.outages

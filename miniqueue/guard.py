@@ -19,7 +19,9 @@ from miniqueue.settings import Settings
 
 __all__ = ["TICKET_S", "Guard", "check_binding", "check_tokens", "is_ticket", "ticket"]
 
-OPEN = ("/healthz", "/readyz", "/")  # probes, and the page, which holds no data
+# Probes, and what holds no data: the dashboard's page, and the API's description.
+OPEN = ("/healthz", "/readyz", "/", "/docs", "/openapi.json")
+FILES = ("/dashboard/", "/docs/")
 SENDING = ("/task", "/tasks")  # what a submit token is for
 READING = ("GET", "HEAD")
 TICKET_S = 30
@@ -68,7 +70,7 @@ class Guard:
         if not self._settings.api_token:
             return None
         path, method = scope["path"], scope["method"]
-        if path in OPEN or path.startswith("/dashboard/"):
+        if path in OPEN or path.startswith(FILES):
             return None
         if self._has_ticket(scope):
             return None

@@ -1,13 +1,19 @@
-"""The dashboard: files that the browser gets, and the headers that keep it to itself.
+"""The dashboard and the API's description: files that the browser gets, and the headers that keep
+both to themselves.
 
-The page holds no data; what it shows it asks the API for, with the token if there is one.
+The pages hold no data; what they show they ask the API for, with the token if there is one. All of
+their files are here: a classroom may have no internet.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 from pathlib import Path
 
 from fastapi import FastAPI, Response
+from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import Message, Receive, Scope, Send
@@ -46,7 +52,36 @@ async def get_page() -> Response:
     return FileResponse(FOLDER / "index.html", headers=HEADERS)
 
 
+async def get_docs() -> Response:
+    """The API's description, with buttons to try it (Swagger UI)."""
+    page = get_swagger_ui_html(
+        openapi_url="openapi.json",
+        title="miniqueue: the API",
+        swagger_js_url="docs/swagger-ui-bundle.js",
+        swagger_css_url="docs/swagger-ui.css",
+        swagger_favicon_url="dashboard/icon.svg",
+    )
+    page.headers.update(HEADERS)
+    page.headers["Content-Security-Policy"] = _policy_of(bytes(page.body).decode())
+    return page
+
+
+def _policy_of(page: str) -> str:
+    """POLICY, which also allows the one script that stands in the page, and Swagger UI's styles."""
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        POLICY.replace("script-src 'self'", f"script-src 'self' 'sha256-{digest}'")
+        .replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
+        .replace("img-src 'self'", "img-src 'self' data:")
+    )
+
+
 def install(app: FastAPI) -> None:
-    """Serve the page at `/`, and what belongs to it below `/dashboard`."""
+    """Serve the dashboard at `/` and the description at `/docs`, and below `/dashboard` and `/docs`
+    what belongs to them.
+    """
     app.add_api_route("/", get_page, include_in_schema=False)
     app.mount("/dashboard", Files(directory=FOLDER), name="dashboard")
+    app.add_api_route("/docs", get_docs, include_in_schema=False)
+    app.mount("/docs", Files(packages=[("fastapi_offline", "static")]), name="docs")

