@@ -2,6 +2,8 @@
 # with venv and pip. Nothing is installed outside this folder.
 PYTHON ?= python3
 EXTRAS ?= dev
+# Processes that run the tests: many of them wait for leases and time-outs, so one more than two cores.
+JOBS ?= 3
 BIN := .venv/bin
 READY := .venv/.ready
 # Notebooks are run from top to bottom and every output compared, in their small size.
@@ -33,7 +35,7 @@ demo: $(READY)   ## run the whole system at 1, 2, 4 and 8 workers and chart it
 	@$(BIN)/miniqueue demo
 
 test: $(READY)   ## all tests, the notebooks too
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadscope
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadscope
 	@MINIQUEUE_CI=1 $(BIN)/python -m pytest $(NBVAL) notebooks
 
 lab: $(READY)    ## open JupyterLab: the first notebook, beside it the list of all

@@ -17,7 +17,7 @@ from miniqueue.problems import problem
 from miniqueue.rates import Rates
 from miniqueue.settings import Settings
 
-__all__ = ["TICKET_S", "Guard", "check_binding", "check_tokens", "is_ticket", "ticket"]
+__all__ = ["TICKET_S", "Guard", "check_binding", "check_tokens", "is_open", "is_ticket", "ticket"]
 
 # Probes, and what holds no data: the dashboard's page, and the API's description.
 OPEN = ("/healthz", "/readyz", "/", "/docs", "/openapi.json")
@@ -70,7 +70,7 @@ class Guard:
         if not self._settings.api_token:
             return None
         path, method = scope["path"], scope["method"]
-        if path in OPEN or path.startswith(FILES):
+        if is_open(path):
             return None
         if self._has_ticket(scope):
             return None
@@ -119,6 +119,11 @@ class Guard:
                 return None
             if not message.get("more_body"):
                 return body
+
+
+def is_open(path: str) -> bool:
+    """Whether whoever has no token may have it."""
+    return path in OPEN or path.startswith(FILES)
 
 
 def _caller(scope: Scope, refusal: Refusal | None) -> object:
