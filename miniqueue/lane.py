@@ -64,6 +64,7 @@ class Lane:
         self.backlog: deque[Waiting] = deque()
         self.results: deque[Ended] = deque()
         self.ahead: deque[Ahead] = deque()
+        self._kept = 0  # tasks of the last claim that was read
         self._parents_ended = False  # a result went out that other tasks wait for
         self._client = shared.queue.client
         self._protocol = shared.queue.protocol
@@ -211,11 +212,12 @@ class Lane:
 
     def ask_ahead(self) -> None:
         """Send the results and ask for the tasks after those that are held or on their way, so
-        that Redis works while we do. A single task is not worth it. A failure shows in fetch().
+        that Redis works while we do. It is not worth it where the last claim brought one task, and
+        where it brought none the lane is about to wait for a hint. A failure shows in fetch().
         """
         turns = len(self.ahead) + bool(self.backlog)
         held = len(self.backlog) + sum(ahead.most for ahead in list(self.ahead))
-        room = self.shared.pace.limit(held) if turns == 1 and held > 1 else 0
+        room = self.shared.pace.limit(held) if turns == 1 and self._kept > 1 else 0
         if room:
             with contextlib.suppress(BackendUnavailable):
                 self.ahead.append(self._ask(room))
@@ -291,6 +293,7 @@ class Lane:
     def _take(self, claims: Claims, asked: float) -> None:
         keep, hand_back = self.shared.pace.split(claims.tasks, self.runner.batch_of)
         self._keep(claims, keep, asked)
+        self._kept = len(keep)
         if hand_back:
             held = [_pair(task) for task in hand_back]
             self._client.run(self._protocol.release(self.shared.worker, held))

@@ -163,6 +163,19 @@ def test_r9_no_more_than_two_claims_are_held_or_on_their_way(
     assert len(lane.ahead) == 2
 
 
+def test_r6_a_lane_that_has_run_dry_asks_for_nothing_ahead(
+    busy: tuple[Lane, list[TaskHandle]],
+) -> None:
+    lane, handles = busy
+    for _ in range(6):
+        lane.work()
+        lane.ask_ahead()
+        lane.fetch(0)
+        lane.ask_ahead()
+    assert states(handles) == ["succeeded"] * 10
+    assert not lane.ahead
+
+
 def test_r9_what_is_on_its_way_when_a_task_is_slow_goes_back(
     busy: tuple[Lane, list[TaskHandle]], queue: Queue
 ) -> None:
