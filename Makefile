@@ -3,6 +3,7 @@
 PYTHON ?= python3
 EXTRAS ?= dev
 # Processes that run the tests: many of them wait for leases and time-outs, so one more than two cores.
+# Modules are begun in their order: by number of tests, those of few long ones would come last.
 JOBS ?= 3
 BIN := .venv/bin
 READY := .venv/.ready
@@ -35,7 +36,7 @@ demo: $(READY)   ## run the whole system at 1, 2, 4 and 8 workers and chart it
 	@$(BIN)/miniqueue demo
 
 test: $(READY)   ## all tests, the notebooks too
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadscope
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 	@MINIQUEUE_CI=1 $(BIN)/python -m pytest $(NBVAL) notebooks
 
 lab: $(READY)    ## open JupyterLab: the first notebook, beside it the list of all
