@@ -97,12 +97,6 @@ class Service:
         if not self.running:
             raise StackError(f"{self.name} ended with exit code {self.exit_code}", self.tail())
 
-    def listen(self, port: int) -> None:
-        """Wait until it accepts connections on this port. Raises StackError if it ends first."""
-        while not listens(port):
-            self.check()
-            time.sleep(0.01)
-
     def ask_to_end(self) -> None:
         """Begin to stop it, gracefully first; join() waits for the end."""
         assert self._supervisor.stdin is not None
