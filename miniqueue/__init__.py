@@ -63,6 +63,8 @@ __version__ = "0.1.0"
 
 def load_ipython_extension(shell: Any) -> None:
     """`%load_ext miniqueue`: cells that begin with %%tasks or %%answer (classroom/magics.py)."""
-    from miniqueue.classroom.magics import TaskMagics
+    from miniqueue.classroom.cells import late_stop
 
+    with late_stop():
+        from miniqueue.classroom.magics import TaskMagics
     shell.register_magics(TaskMagics)

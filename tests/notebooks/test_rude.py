@@ -35,6 +35,15 @@ TASK = """%%tasks
 def double(x):
     return 2 * x
 """
+PRESS = """
+import os, signal, sys
+class Press:  # asked where a module is: the learner presses stop when numpy is half imported
+    def find_spec(self, name, path, target=None):
+        if name == "numpy.linalg":
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Press())
+"""
 AWAY = "run its start cell"
 
 
@@ -98,6 +107,12 @@ def test_the_stop_button_in_the_middle_of_everything(notebook: Notebook) -> None
     ran = notebook.run("print(stack.queue.enqueue('double', 4).wait(timeout_s=20) == double(4))")
     assert ran.printed == "True\n"
     notebook.run("stack.stop()", 0.1)
+    assert not notebook.run(START).error
+
+
+def test_the_stop_button_in_the_first_import(notebook: Notebook) -> None:
+    notebook.run(PRESS)
+    assert "this cell was stopped in the middle." in notebook.run(START).error
     assert not notebook.run(START).error
 
 
