@@ -73,7 +73,7 @@ class Settings:
     max_queued: int = _setting(
         1_000_000, "The most tasks that may wait in one queue.", 1, 1_000_000_000
     )
-    max_bulk: int = _setting(1000, "The most tasks in one bulk call.", 1, 10_000)
+    max_bulk: int = _setting(1000, "The most tasks in one bulk call.", 1, 5000)
     max_body_bytes: int = _setting(
         1_048_576, "The largest HTTP body and the largest arguments.", 256, 1 << 29
     )

@@ -66,7 +66,7 @@ class Protocol:
             ids: list[str] = reply[1]
             return ids
 
-        keys = (*k.ready, k.scheduled, k.deferred, k.events, k.wake, k.stats, k.ended)
+        keys = (*k.ready, k.scheduled, k.deferred, k.events, k.wake, k.stats)
         return Call("enqueue", keys, args, parse)
 
     def get(self, task_id: str) -> Call[Task]:
@@ -305,24 +305,16 @@ class Protocol:
 
 
 def _claims(reply: list[Any]) -> Claims:
-    return Claims(reply[0], reply[1], [_claimed(*words) for words in reply[2:]])
+    now_ms = reply[0]
+    return Claims(now_ms, reply[1], [_claimed(text, now_ms) for text in reply[2:]])
 
 
-def _claimed(
-    task_id: str,
-    attempt: int,
-    name: str | None,
-    args: str | None,
-    kwargs: str | None,
-    most: str | None,
-    released: str | None,
-    timeout_s: str | None,
-    takes: str | None,
-    slot: str | None,
-    since_ms: int,
-) -> Claimed:
+def _claimed(text: str, now_ms: int) -> Claimed:
+    words = text.split("\0", 10)  # the arguments come last, and may hold anything
+    task_id, attempt, most, timeout_s, since, released, takes, slot, name, kwargs, args = words
+    since_ms = to_int(since) or 0
     return Claimed(
-        task_id, attempt, name or "?", args or "[]", kwargs,
-        to_int(most) or 1, to_int(released) or 0, to_float(timeout_s),
-        takes or "", (to_int(slot) or 0) if slot else 0, since_ms,
+        task_id, to_int(attempt) or 1, name or "?", args or "[]", kwargs or None, to_int(most) or 1,
+        (to_int(released) or 0) if released else 0, to_float(timeout_s) if timeout_s else None,
+        takes, (to_int(slot) or 0) if slot else 0, since_ms if 0 < since_ms < now_ms else now_ms,
     )  # fmt: skip

@@ -53,19 +53,20 @@ class Model:
         return 1 + waited_for
 
     def enqueue(self, *batch: Task) -> list[str] | str:
-        before, told = deepcopy(vars(self)), [self.accept(t) for t in batch]
+        before, there = deepcopy(vars(self)), [t.id for t in batch if self.get(t.id)]
+        ids = [self.accept(t, there) for t in batch]  # '' for an id that was there before
         fresh = len(self.tasks) > len(before["tasks"])
         full = fresh and len(self.members("queued", "scheduled", "deferred")) > MOST
-        errors = [error for error in (*told, "QueueFull" * full) if error in ERRORS]
+        errors = [e for e in (*ids, "TaskExists" * ("" in ids), "QueueFull" * full) if e in ERRORS]
         vars(self).update(before if errors else {})
-        return errors[0] if errors else told
+        return errors[0] if errors else ids
 
-    def accept(self, t: Task) -> str:
+    def accept(self, t: Task, there: list[str]) -> str:
         older = self.unique.get(t.unique)
         if older and older.until > self.now:
             return older.id if older.digest == t.digest else "TaskExists"
-        if self.get(t.id) or not all(map(self.get, t.after)):
-            return "TaskExists" if self.get(t.id) else "PayloadError"
+        if (twice := self.get(t.id) and t.id not in there) or not all(map(self.get, t.after)):
+            return "TaskExists" if twice else "PayloadError"
         t.until, t.expires = self.now + KEEP + t.delay, t.expiry and self.now + t.expiry
         self.tasks[t.id], self.unique[t.unique or t.id], t.pending = t, t, len(t.after)
         for parent in t.after:
@@ -75,7 +76,7 @@ class Model:
             self.put(t, "deferred")
         else:
             self.put(t, "scheduled" if t.delay else "queued", t.delay)
-        return t.id
+        return "" if t.id in there else t.id
 
     def claim(self, limit: int, first: str) -> list[tuple[str, int]]:
         found = list[tuple[str, int]]()

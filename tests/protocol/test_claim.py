@@ -79,7 +79,7 @@ def test_r2_a_claimed_task_is_in_the_running_set_and_nowhere_else(any_bench: Ben
 
 def test_a_task_waits_since_it_is_due_or_was_sent(any_bench: Bench) -> None:
     any_bench.put("sent", enqueued_ms=1000)
-    any_bench.put("due", enqueued_ms=1000, due_ms=5000)
+    any_bench.put("due", enqueued_ms=1000, due_ms=5000, more=1)
     since = {t.id: t.since_ms for t in any_bench.run(any_bench.protocol.claim("w", 2)).tasks}
     assert since == {"sent": 1000, "due": 5000}
 
@@ -139,7 +139,7 @@ def test_two_workers_share_a_list_and_no_task(bench: Bench) -> None:
 
 
 def test_an_expired_task_ends_cancelled_and_is_not_handed_out(any_bench: Bench) -> None:
-    any_bench.put("a", expires_ms=any_bench.now() - 1, waiting=1)
+    any_bench.put("a", expires_ms=any_bench.now() - 1, waiting=1, more=1)
     assert any_bench.run(any_bench.protocol.claim("w", 1)).tasks == []
     keep_ms = any_bench.settings.keep_s * 1000
     changes = any_bench.changes()
@@ -159,14 +159,14 @@ def test_an_expired_task_ends_cancelled_and_is_not_handed_out(any_bench: Bench) 
 
 
 def test_a_task_that_has_not_expired_yet_is_handed_out(bench: Bench) -> None:
-    bench.put("a", expires_ms=bench.now() + 60_000)
+    bench.put("a", expires_ms=bench.now() + 60_000, more=1)
     assert ids(bench.run(bench.protocol.claim("w", 1)).tasks) == ["a"]
 
 
 @pytest.mark.parametrize("dead", ["expired", "vanished"])
 def test_dead_ids_at_the_front_do_not_make_workers_wait(bench: Bench, dead: str) -> None:
     """A worker that meets one must not sleep while tasks wait behind it."""
-    bench.put("a", expires_ms=bench.now() - 1)
+    bench.put("a", expires_ms=bench.now() - 1, more=1)
     bench.put("b")
     bench.client.raw.rpush(bench.keys.wake, 1, 1)
     if dead == "vanished":

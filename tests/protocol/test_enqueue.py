@@ -52,6 +52,7 @@ def test_a_delayed_task_is_scheduled_and_wakes_nobody(any_bench: Bench) -> None:
         "scheduled a": any_bench.in_ms(60_000),
         "task a state": "scheduled",
         "task a due_ms": any_bench.in_ms(60_000),
+        "task a more": "1",
         "task a name": "echo",
         "task a args": "[]",
         "task a max_attempts": "3",

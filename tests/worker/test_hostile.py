@@ -26,6 +26,7 @@ Echo = TaskFunction[[object], object]
 FIELDS = [
     *("name", "args", "kwargs", "state", "attempt", "max_attempts", "released", "timeout_s"),
     *("expires_ms", "takes", "slot", "priority", "waiting", "children", "enqueued_ms", "unique"),
+    *("due_ms", "more"),
     *("cancel", "acked", "pending", "after", "progress", "error", "checkpoint", "worker"),
 ]
 TEXTS = [
@@ -79,7 +80,7 @@ def hurt(
         raw.flushdb()
         worker = Worker(queue, registry, name="w1")
         worker.start()
-        victim = queue.enqueue(echo, "victim")
+        victim = queue.enqueue(echo.options(expires_s=60), "victim")  # claim reads all its fields
         hands(raw, queue.protocol.keys.task(victim.id))
         good = queue.enqueue(echo, "good")
         for _ in range(3):

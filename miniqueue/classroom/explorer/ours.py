@@ -239,8 +239,8 @@ def _leases(actor: Actor, call: Call[Any], reply: Any) -> None:
     """Tell of the leases that Redis has granted: those of `claim`, and what `extend` affirms."""
     lease_ms = int(SETTINGS.lease_s * 1000)
     if call.name == "claim":
-        for task, attempt, *_ in reply[2:]:
-            actor.record("lease", task, attempt, lease_ms)
+        for task in call.parse(reply).tasks:
+            actor.record("lease", task.id, task.attempt, lease_ms)
     elif call.name == "extend":
         pairs = zip(call.args[2::2], call.args[3::2], strict=True)
         for (task, attempt), fate in zip(pairs, reply, strict=True):

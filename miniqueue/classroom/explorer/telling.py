@@ -54,7 +54,7 @@ def answer(reply: Any) -> str:
     if reply is None or reply == [] or reply == {}:
         return "nothing"
     if isinstance(reply, list) and len(reply) >= 2 and isinstance(reply[0], int):
-        claimed = [item for item in reply[2:] if isinstance(item, list) and len(item) == 11]
+        claimed = [item.split("\0", 2) for item in reply[2:] if "\0" in str(item)]
         if len(claimed) == len(reply) - 2 and reply[0] > 10**12:  # what claim.lua gives
             return " ".join(f"{item[0]}/{item[1]}" for item in claimed) or "nothing"
     return _short([repr(reply)])

@@ -2,11 +2,12 @@
 -- KEYS     1 running  2 scheduled  3 paused  4 finished  5 events  6 wake  7 stats
 --          8, 9, 10 the ready lists in the order in which to try them
 -- ARGV     1 key prefix  2 worker  3 most tasks  4 lease ms  5 events kept  6 keep ms
--- Returns  {now ms, wait ms, {id, attempt, name, args, kwargs, max_attempts, released, timeout_s,
---          takes, slot, since when it might be started (ms)}, ...}
+-- Returns  {now ms, wait ms, a text for each task, ...}
+--          the text: id, attempt, max_attempts, timeout_s, since when it might be started (ms),
+--          released, takes, slot, name, kwargs, args, with a NUL between two and '' for none
 --          wait ms: where nothing was claimed, the time to the next due task or lease deadline; 1
 --          where only dead ids were found, since there may be more behind them
--- Cost     2 commands a task, 4 to 9 a call
+-- Cost     2 commands a task, 3 for one with `more` or an attempt before, 4 to 9 a call
 local prefix, worker, most, kept = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[5]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -29,13 +30,16 @@ end
 for list = 8, 10 do
   for _, id in ipairs(#told < most and redis.call('LPOP', KEYS[list], most - #told) or {}) do
     local key = prefix .. 'task:' .. id
-    local t = redis.pcall('HMGET', key, 'attempt', 'name', 'args', 'kwargs', 'max_attempts', 'released', 'timeout_s', 'expires_ms', 'takes', 'slot', 'due_ms', 'enqueued_ms')
-    local attempt, since = (tonumber(t[1]) or 0) + 1, tonumber(t[11] or t[12]) or 0
-    if (tonumber(t[8]) or now + 1) <= now then
+    local t = redis.pcall('HMGET', key, 'attempt', 'name', 'args', 'kwargs', 'max_attempts', 'timeout_s', 'enqueued_ms', 'more')
+    local few = (t[1] or t[8]) and redis.call('HMGET', key, 'expires_ms', 'due_ms', 'released', 'takes', 'slot') or {}
+    local attempt = t[1] and string.format('%.0f', (tonumber(t[1]) or 0) + 1) or '1'
+    if (tonumber(few[1]) or now + 1) <= now then
       expire(id, key)
     elseif t[2] or (not t.err and redis.call('EXISTS', key) == 1) then
       redis.call('HSET', key, 'state', 'running', 'attempt', attempt, 'worker', worker)
-      reply[#reply + 1] = {id, attempt, t[2], t[3], t[4], t[5], t[6], t[7], t[9], t[10], since > 0 and since < now and since or now}
+      local limits = (t[5] or '') .. '\0' .. (t[6] or '') .. '\0' .. (few[2] or t[7] or '')
+      local past = few[1] == nil and '\0\0' or (few[3] or '') .. '\0' .. (few[4] or '') .. '\0' .. (few[5] or '')
+      reply[#reply + 1] = id .. '\0' .. attempt .. '\0' .. limits .. '\0' .. past .. '\0' .. (t[2] or '') .. '\0' .. (t[4] or '') .. '\0' .. (t[3] or '')
       leases[#leases + 1], leases[#leases + 2] = deadline, id
       told[#told + 1] = id .. '/' .. attempt
     else
