@@ -22,7 +22,7 @@ __all__ = ["PLANTS", "Plant", "Planted", "Rewritten", "edited", "plant"]
 Steps = Generator[Call[Any] | None, Any, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rewritten(Call[T]):
     """A call of a script with another text than the protocol's."""
 

@@ -20,9 +20,12 @@ T = TypeVar("T")
 _LUA = Path(__file__).parent / "lua"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call(Generic[T]):
-    """One round trip to Redis: `name`, the keys, the arguments, and how to read the reply."""
+    """One round trip to Redis: `name`, the keys, the arguments, and how to read the reply.
+
+    Nobody changes one; frozen, it would take a twenty-fifth of a sender's time to make.
+    """
 
     name: str
     keys: Sequence[str]
