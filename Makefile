@@ -39,9 +39,9 @@ test: $(READY)   ## all tests, the notebooks too
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 	@MINIQUEUE_CI=1 $(BIN)/python -m pytest $(NBVAL) notebooks
 
-lab: $(READY)    ## open JupyterLab: the first notebook, beside it the list of all
+lab: $(READY)    ## open JupyterLab: the first notebook, beside it a live dashboard
 	@$(BIN)/jupyter lab workspaces import notebooks/course.jupyterlab-workspace
-	@$(BIN)/jupyter lab $(ROOT) --LabApp.default_url=/lab/workspaces/course
+	@$(BIN)/jupyter lab $(ROOT) --ServerApp.base_url=/ --LabApp.default_url=/lab/workspaces/course
 
 notebooks: $(READY)  ## run all notebooks from top to bottom and store their outputs
 	@$(BIN)/python -m miniqueue.classroom.renew notebooks/*.ipynb

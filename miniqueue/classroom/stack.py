@@ -27,6 +27,7 @@ import httpx
 from miniqueue.classroom import shows
 from miniqueue.classroom.cells import rerun
 from miniqueue.classroom.faults import listen
+from miniqueue.classroom.newest import PREFIX, tell
 from miniqueue.classroom.reach import answers, chosen, empty, healthy, its_own
 from miniqueue.classroom.service import Service, Services, free_port, listens, redis_command, retire
 from miniqueue.errors import StackError
@@ -69,9 +70,7 @@ class Stack:
         if isinstance(before := rerun(), Stack) and before.running:
             before.stop()
             print("the stack that ran before has been stopped")
-        self._temporary = tempfile.TemporaryDirectory(
-            prefix="miniqueue-", ignore_cleanup_errors=True
-        )
+        self._temporary = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
         self.directory = Path(self._temporary.name)
         self.imports = tuple(imports)
         self.workers: list[Service] = []
@@ -96,7 +95,7 @@ class Stack:
             self.scale(workers)
             self._services.wait_until(lambda: healthy(self.url), self.api)
             self._http = httpx.Client(base_url=self.url, timeout=30)
-            self._cleanup.append(self._http.close)
+            self._cleanup += [self._http.close, tell(self.directory, self.url)]
             shows.install()
         except BaseException:
             self.stop()

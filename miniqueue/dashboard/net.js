@@ -45,7 +45,8 @@ export function stream(path, tell, link = () => {}) {
   (async () => {
     while (!ending.signal.aborted) {
       try {
-        const headers = last ? { "Last-Event-ID": last } : {};
+        const headers = { Accept: "text/event-stream" }; // else jupyter-server-proxy waits for the end
+        if (last) headers["Last-Event-ID"] = last;
         const reply = await send(path, { headers, signal: ending.signal });
         if (reply.status === 204) return;
         if (!reply.ok) throw new Error(reply.statusText);

@@ -272,7 +272,8 @@ def test_targets_extras_and_files_of_the_start_in_a_browser_exist() -> None:
     (extras,) = re.findall(r"'\.\[([\w,]+)\]'", script)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert set(extras.split(",")) <= set(project["optional-dependencies"])
-    (workspace,) = re.findall(r"import (\S+)", script)
+    start = (ROOT / "binder" / "start").read_text()
+    (workspace,) = re.findall(r"\S+\.jupyterlab-workspace", start)
     name = json.loads((ROOT / workspace).read_text())["metadata"]["id"]
     assert f"urlpath=lab/workspaces/{name}`" in PAGE.read_text()
 

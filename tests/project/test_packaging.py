@@ -116,6 +116,7 @@ def test_the_wheel_has_the_scripts_and_works_alone(tmp_path: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "miniqueue/protocol/lua/claim.lua" in names
     assert "miniqueue/py.typed" in names
+    assert "miniqueue/classroom/beside/page.html" in names
     assert "miniqueue/classroom/_labs/01-reliable-pop/lab.ipynb" in names
     assert not [name for name in names if name.startswith(("tests", "notebooks", "labs", "docs"))]
     venv = tmp_path / "venv"
