@@ -252,7 +252,6 @@ def real_worker(answer: Answer, redis: Any, name: str) -> None:
 def medic(answer: Answer, redis: Any, name: str) -> None:
     """What is done when a worker was found dead."""
     answer.recover(redis, name)
-    redis.set("recovered", name)
 
 
 @lab.check(
@@ -265,12 +264,12 @@ def kill(answer: Answer, rng: random.Random) -> Finding | None:
     with Real(lab, answer) as real:
         real.redis.rpush("queue", *tasks)
         victim = real.start("real_worker", "w1")
-        real.until(lambda: real.redis.llen("begun") >= 5, 5)
+        real.until(lambda: real.redis.llen("begun") >= 5, victim)
         victim.kill()
-        real.start("medic", "w1")
-        real.until(lambda: real.redis.exists("recovered"), 5)
-        real.start("real_worker", "w2")
-        real.until(lambda: {*tasks} <= {*real.redis.lrange("effects", 0, -1)}, 5)
+        healer = real.start("medic", "w1")
+        real.until(lambda: not healer.running)
+        last = real.start("real_worker", "w2")
+        real.until(lambda: {*tasks} <= {*real.redis.lrange("effects", 0, -1)}, last)
         lost = [t for t in tasks if t not in real.redis.lrange("effects", 0, -1)]
     if not lost:
         return None

@@ -296,8 +296,7 @@ def overtaken(answer: Answer, name: str) -> Finding | None:
 @lab.program
 def real_worker(answer: Answer, redis: Any, name: str) -> None:
     """Claims with a lease of 0.5 s, works 50 ms, finishes; takes back what others left."""
-    end = time.monotonic() + 6
-    while time.monotonic() < end and redis.scard("effects") < int(redis.get("count") or 0):
+    while redis.scard("effects") < int(redis.get("count") or 0):
         answer.reclaim(redis)
         taken = answer.claim(redis, name, 0.5)
         if taken is None:
@@ -321,10 +320,10 @@ def kill(answer: Answer, rng: random.Random) -> Finding | None:
         real.redis.set("count", len(tasks))
         real.redis.rpush("queue", *tasks)
         victim = real.start("real_worker", "w1")
-        real.until(lambda: real.redis.llen("begun") >= 3, 5)
+        real.until(lambda: real.redis.llen("begun") >= 3, victim)
         victim.kill()
-        real.start("real_worker", "w2")
-        real.until(lambda: real.redis.scard("effects") == len(tasks), 5)
+        other = real.start("real_worker", "w2")
+        real.until(lambda: real.redis.scard("effects") == len(tasks), other)
         lost = [task for task in tasks if not real.redis.sismember("effects", task)]
     if not lost:
         return None

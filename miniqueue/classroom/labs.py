@@ -10,7 +10,6 @@ as nbgrader does.
 from __future__ import annotations
 
 import copy
-import functools
 import json
 import re
 import shutil
@@ -36,6 +35,7 @@ __all__ = [
 ]
 
 ANSWERS: dict[str, str] = {}  # what %%answer cells of this notebook have said, by number
+JUDGED: dict[str, tuple[str, Report]] = {}  # and what was said of the last one that was judged
 STUB = "# YOUR CODE HERE\nraise NotImplementedError()"  # nbgrader's words
 HOLE = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n.*?### END SOLUTION$", re.DOTALL | re.MULTILINE)
 FIRST_LINE = re.compile(r"%%answer +(\d\d)\s*\n")
@@ -68,29 +68,28 @@ def check(number: str, *only: str, seed: int = 0) -> Report:
         lab = lab_of(folder)
         told = f"run your answer first, the cell that begins with %%answer {lab.number}"
         return Report(lab.number, lab.title, problem=told)
-    return grade(folder, text, seed=seed, only=only)
+    report = grade(folder, text, seed=seed, only=only)
+    if not only:
+        JUDGED[folder.name[:2]] = text, report
+    return report
 
 
 def require(number: str, name: str) -> None:
     """One check, for nbgrader's gradebook: raises AssertionError, with what was found.
 
-    The answer is judged once for all of them.
+    The answer is judged once for all of them, or not at all after check().
     """
     __tracebackhide__ = True
-    folder = folder_of(number)
-    text = ANSWERS.get(folder.name[:2])
-    report = check(number) if text is None else _graded(folder, text)
+    wanted = folder_of(number).name[:2]
+    text, report = JUDGED.get(wanted, (None, None))
+    if report is None or text != ANSWERS.get(wanted):
+        report = check(number)
     for result in report.results:
         if result.name == name and result.passed:
             print(f"{name}: yes, {result.points} of {result.most}")
             return
     found = [line for result in report.results if result.name == name for line in result.lines()]
     raise AssertionError("\n".join([f"{name}: no", *(found or [report.head])]))
-
-
-@functools.lru_cache(maxsize=8)
-def _graded(folder: Path, text: str) -> Report:
-    return grade(folder, text)
 
 
 def answer_in(path: Path, number: str) -> str:

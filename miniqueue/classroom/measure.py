@@ -159,12 +159,15 @@ def measure(
     try:
         before = _ended(stack)
         ids = send(stack, bodies)
+        last = stack.events(limit=1)[-1].id
     finally:
         stack.http.post(f"{queue}/resume").raise_for_status()
+    resumed_ms = _resumed_ms(stack, last)
     for done in _until(stack, before, len(ids)):
         if on_progress is not None:
             on_progress(done, len(ids))
-    return Point(workload.name, workers, len(ids), _seconds(stack)), ids
+    seconds = max(1, _last_end_ms(stack) - resumed_ms) / 1000
+    return Point(workload.name, workers, len(ids), seconds), ids
 
 
 def scaling(
@@ -300,11 +303,16 @@ def _ended(stack: Stack) -> tuple[int, int]:
     return verbs.get("complete", 0), verbs.get("fail", 0)
 
 
-def _seconds(stack: Stack) -> float:
-    """From the last resume to the last task's end, both by Redis' clock."""
-    (resumed,) = [e.at_ms for e in stack.events(limit=10_000) if e.verb == "resume"][-1:]
+def _resumed_ms(stack: Stack, after: str) -> int:
+    """When the queue was resumed, by Redis' clock; `after` is an event id."""
+    events = stack.inspector.events(after=after, limit=10)
+    return next(event.at_ms for event in events if event.verb == "resume")
+
+
+def _last_end_ms(stack: Stack) -> int:
+    """When the last task ended, by the same clock."""
     (last,) = stack.http.get("/tasks", params={"state": "succeeded", "limit": 1}).json()["tasks"]
-    return max(1, int(last["finished_ms"]) - resumed) / 1000
+    return int(last["finished_ms"])
 
 
 def _until(stack: Stack, before: tuple[int, int], count: int) -> Iterator[int]:

@@ -97,6 +97,18 @@ class Service:
         if not self.running:
             raise StackError(f"{self.name} ended with exit code {self.exit_code}", self.tail())
 
+    def listen(self, port: int) -> None:
+        """Wait until it accepts connections on this port (notebook 06 does).
+
+        Raises StackError if it ends first, or after START_S.
+        """
+        end = time.monotonic() + START_S
+        while not listens(port):
+            self.check()
+            if time.monotonic() > end:
+                raise StackError(f"{self.name} did not listen in {START_S:g} s", self.tail())
+            time.sleep(0.01)
+
     def ask_to_end(self) -> None:
         """Begin to stop it, gracefully first; join() waits for the end."""
         assert self._supervisor.stdin is not None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from miniqueue.classroom import labs
-from miniqueue.classroom.grading import Lab, Report, grade, judge, lab_of
+from miniqueue.classroom.grading import Lab, Report, Result, grade, judge, lab_of
 from miniqueue.classroom.grading.lab import Answer
 from miniqueue.cli import main
 from miniqueue.errors import ConfigError
@@ -24,6 +24,7 @@ WRONG = (labs.folder_of("02") / "mutants" / "wrong_end.py").read_text(encoding="
 @pytest.fixture(autouse=True)
 def _no_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(labs, "ANSWERS", {})
+    monkeypatch.setattr(labs, "JUDGED", {})
 
 
 def toy(tmp_path: Path, body: str) -> Path:
@@ -73,7 +74,9 @@ def test_an_endless_answer_costs_its_check_and_no_more(
     endless = "def f():\n    while True:\n        try:\n            while True: pass\n"
     endless += "        except Exception: pass\n"
     (result,) = judge(lab, endless)
-    assert (result.points, result.seen) == (0, "it had not ended after 0.2 s")
+    assert (result.points, result.seen) == (0, "it had not ended after 0.2 s of computing")
+    (result,) = judge(lab, "def f():\n    import select; select.select([], [], [])\n")
+    assert (result.points, result.seen) == (0, "it had not ended after 0.8 s")
 
 
 def test_each_check_runs_the_answer_anew_and_seeds_change_the_tasks(tmp_path: Path) -> None:
@@ -130,6 +133,24 @@ def test_require_is_one_cell_of_the_gradebook(capsys: pytest.CaptureFixture[str]
         labs.require("02", "front")
     labs.require("02", "renew")
     assert capsys.readouterr().out == "renew: yes, 2 of 2\n"
+
+
+def test_require_takes_what_check_has_found_of_the_same_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judged: list[str] = []
+
+    def graded(folder: Path, text: str, **more: object) -> Report:
+        judged.append(text)
+        return Report("02", "Toy", [Result("front", "", 1, 1, "")])
+
+    monkeypatch.setattr(labs, "grade", graded)
+    labs.ANSWERS["02"] = RIGHT
+    labs.check("02")
+    for answer in (RIGHT, WRONG, WRONG):
+        labs.ANSWERS["02"] = answer
+        labs.require("02", "front")
+    assert judged == [RIGHT, WRONG]
 
 
 # -- on the command line ---------------------------------------------------------------------------

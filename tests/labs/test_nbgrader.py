@@ -18,6 +18,7 @@ from miniqueue.classroom.labs import folder_of, folders, notebook_of
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 FOLDERS = folders()
+PATIENT = "--Execute.timeout=120"  # as docs/teaching.md says
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def test_autograde_gives_the_points_of_the_checks(course: Path) -> None:
     }
     for student, answer in answers.items():
         submit(course, folder, student, answer)
-    run(course, sys.executable, "-m", "nbgrader", "autograde", folder.name)
+    run(course, sys.executable, "-m", "nbgrader", "autograde", folder.name, PATIENT)
     points = {student: given(course, folder.name, student) for student in answers}
     assert points == {"ada": 16.0, "ben": 15.0}
 

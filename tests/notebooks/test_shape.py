@@ -181,6 +181,7 @@ def test_it_begins_with_the_question_and_its_last_picture(path: Path) -> None:
     assert re.search(r"\*\*[^*]+\?\*\*", first.source), "a question in bold"
     assert f"](img/{path.stem}.png)" in first.source
     assert (FOLDER / "img" / f"{path.stem}.png").stat().st_size < 60_000
+    assert "Run the cells from the top, in order." in first.source
     assert "Stack(" in start.source
     assert re.fullmatch(r"<Stack: Redis, API and \d+ workers?>", texts(start).strip())
 

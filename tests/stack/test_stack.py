@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from miniqueue.classroom.service import Service, redis_command
+from miniqueue.classroom.service import Service, free_port, listens, redis_command
 from miniqueue.classroom.stack import Stack
 from miniqueue.errors import StackError
 from miniqueue.redis_client import Client
@@ -134,6 +134,18 @@ def test_code_of_ones_own_runs_beside_the_others(stack: Stack) -> None:
     assert printed == f"{stack.settings.redis_url} a b"
     service.kill()
     assert service.exit_code == 128 + 9
+
+
+def test_a_server_of_ones_own_is_waited_for(stack: Stack) -> None:
+    port = free_port()
+    late = "import http.server as h, sys, time\ntime.sleep(0.2)\n"
+    late += "h.test(bind='127.0.0.1', port=int(sys.argv[1]))"
+    service = stack.run("late", late, str(port))
+    service.listen(port)
+    assert listens(port)
+    service.kill()
+    with pytest.raises(StackError, match="late ended with exit code 137"):
+        service.listen(port)
 
 
 def test_what_cannot_be_done_is_said(stack: Stack) -> None:

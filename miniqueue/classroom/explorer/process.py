@@ -30,7 +30,7 @@ from miniqueue.executor import Interrupted
 __all__ = ["Actor", "Position", "Process", "Program", "Record", "Request"]
 
 Record = tuple[Any, ...]  # what a program tells the invariants: ("start", "a", 1)
-LIVE = 16  # processes that are kept where they stand, in case they are wanted there next
+LIVE = 1024  # processes that are kept where they stand, in case they are wanted there next
 GRAVEYARD: list[Any] = []  # greenlets that will not end
 
 

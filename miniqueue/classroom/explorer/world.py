@@ -181,11 +181,9 @@ class World:
         reached = process.after(position, move.thread, answer, node.now_ms)
         told += reached.records
         place = self._place(reached)
-        later = node._replace(
-            state=state,
-            log=self.verdicts.told(node.log, told, node.now_ms),
-            positions=_with(node.positions, move.process, place),
-        )
+        log = self.verdicts.told(node.log, told, node.now_ms)
+        places = _with(node.positions, move.process, place)
+        later = Node(state, node.now_ms, log, places, *node[4:])  # quicker than _replace
         if self.bounds.preemptions is not None:
             later = self._counted(node, later, move)
         if reached.error:

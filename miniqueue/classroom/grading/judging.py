@@ -15,9 +15,10 @@ from miniqueue.classroom.grading.report import Result
 
 __all__ = ["finding", "found", "judge", "names", "shortened"]
 
-CHECK_S = 8.0  # the longest that one check may take
-REAL_S = 8.0  # one with real processes, whatever happened before
-AGAIN_S = 1.5  # one after another has run out of time
+CHECK_S = 8.0  # of computing: the longest that one check may take, however busy the machine is
+AGAIN_S = 1.5  # the same, after another one has run out of time
+BUSY = 4  # times as long it may last, since others compute too and since it may wait
+REAL_S = 40.0  # the longest that one with real processes may last
 TOO_LATE = "it had not ended after"
 TIMELINE = 5  # lines
 
@@ -65,16 +66,16 @@ def judge(
     It is run anew for each. A check that needs one that failed waits, without points. Raises Wrong.
     """
     try:
-        with limited(CHECK_S):
+        with limited(CHECK_S, CHECK_S * BUSY):
             Answer(text, lab.asked)
-    except TimeUp:
-        raise Wrong(f"your cell does not run: it had not ended after {CHECK_S:g} s") from None
+    except TimeUp as up:
+        raise Wrong(f"your cell does not run: {up}") from None
     results: dict[str, Result] = {}
     for check in _wanted(lab, only):
         if real or not check.real:
             first = [name for name in check.needs if name in results and not results[name].passed]
             late = any(TOO_LATE in result.seen for result in results.values())
-            most_s = REAL_S if check.real else AGAIN_S if late else CHECK_S
+            most_s = AGAIN_S if late and not check.real else CHECK_S
             results[check.name] = (
                 _waits(check, first) if first else _judged(lab, check, (text, seed), most_s)
             )
@@ -98,10 +99,10 @@ def _judged(lab: Lab, check: Check, asked: tuple[str, int], most_s: float) -> Re
     rng = random.Random(f"{lab.number} {check.name} {seed}")
     finding: Finding | None
     try:
-        with limited(most_s):
+        with limited(most_s, REAL_S if check.real else most_s * BUSY):
             finding = check.judge(Answer(text, lab.asked), rng)
-    except TimeUp:
-        finding = Finding("the program ends", f"{TOO_LATE} {most_s:g} s")
+    except TimeUp as up:
+        finding = Finding("the program ends", str(up))
     except Exception as error:
         finding = Finding("no exception", told(error))
     except SystemExit:
@@ -112,8 +113,9 @@ def _judged(lab: Lab, check: Check, asked: tuple[str, int], most_s: float) -> Re
 
 
 @contextlib.contextmanager
-def limited(seconds: float) -> Iterator[None]:
-    """Raise TimeUp in the block after so many seconds, where the system has a timer (not Windows).
+def limited(computing_s: float, lasting_s: float) -> Iterator[None]:
+    """Raise TimeUp in the block when this process has computed for so long, or when so much time
+    has passed, where the system has such timers (not Windows).
 
     Again each second: an answer may have caught it.
     """
@@ -122,13 +124,22 @@ def limited(seconds: float) -> Iterator[None]:
         yield
         return
 
-    def strike(*_: object) -> None:
-        raise TimeUp
+    def strike(number: int, _: object) -> None:
+        if number == signal.SIGPROF:
+            raise TimeUp(f"{TOO_LATE} {computing_s:g} s of computing")
+        raise TimeUp(f"{TOO_LATE} {lasting_s:g} s")
 
-    before = signal.signal(signal.SIGALRM, strike)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    timers = {
+        signal.SIGPROF: (signal.ITIMER_PROF, computing_s),
+        signal.SIGALRM: (signal.ITIMER_REAL, lasting_s),
+    }
+    before = {number: signal.signal(number, strike) for number in timers}
+    for timer, seconds in timers.values():
+        signal.setitimer(timer, seconds, 1.0)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for timer, _ in timers.values():
+            signal.setitimer(timer, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)

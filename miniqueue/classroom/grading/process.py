@@ -29,7 +29,7 @@ from miniqueue.settings import Settings
 __all__ = ["MODULE", "grade", "lab_of"]
 
 MODULE = "miniqueue.classroom.grading"
-GRADE_S = 60.0  # the longest that all checks of a lab may take
+GRADE_S = 90.0  # the longest that all checks of a lab may take
 
 
 def grade(folder: Path, text: str, *, seed: int = 0, only: Sequence[str] = ()) -> Report:
