@@ -231,7 +231,7 @@ def xray_markdown(name: str) -> str:
 # -- carrying out ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Noted(Call[T]):
     """A script that takes notes."""
 
