@@ -56,9 +56,11 @@ class Pace:
         """
         start = 0.0
         seen: dict[str, int] = {}
+        sizes: dict[str, int] = {}
         for i, task in enumerate(tasks):
-            name, size = task.name, batch_of(task)
+            name = task.name
             place = seen.get(name, 0)
+            size = sizes[name] if place else sizes.setdefault(name, batch_of(task))
             if size == 1 or place % size == 0:  # it begins a call
                 if i and start >= self.prefetch_s:
                     return list(tasks[:i]), list(tasks[i:])

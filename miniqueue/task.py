@@ -247,6 +247,11 @@ def _as(kind: type[Any], value: Any) -> Any:
 
 def to_int(text: str | None) -> int | None:
     """The number in a field, None where there is none or a foreign hand broke it."""
+    if text is not None and len(text) < 16:  # most often it is one, and not too large
+        try:
+            return int(text)
+        except ValueError:
+            pass
     number = to_float(text)
     return None if number is None else int(number)
 

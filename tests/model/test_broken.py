@@ -47,7 +47,7 @@ BROKEN = [
     ("claim", "if children then redis.call('RPUSH', prefix .. 'ended', id) end", ""),
     ("enqueue", "'PX', ttl + its.delay_ms", "'PX', ttl"),
     ("enqueue", "if older:sub(1, #its.digest) ~= its.digest then", "if false then"),
-    ("enqueue", "if redis.call('EXISTS', unpack(keys)) > 0 then", "if false then"),
+    ("enqueue", "redis.call('EXISTS', unpack(keys)) > 0 and #keys or 0", "0"),
     ("enqueue", "waiting + #fresh > most", "waiting > most"),
     ("enqueue", "if ended then redis.call('RPUSH', prefix .. 'ended', parent) end", ""),
     ("enqueue", "'LLEN', 'ZCARD', 'ZCARD'}", "'LLEN', 'ZCARD'}"),

@@ -20,7 +20,7 @@ from tests.model.machine import Machine
 from tests.protocol.bench import Bench, failure, sent
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
-LIMIT_S = 3600 if LONG else 60
+LIMIT_S = 3600 if LONG else 120
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(LIMIT_S)]
 
 COMMON = settings(

@@ -9,12 +9,10 @@
 -- Returns  'ok'; or {'known', ids} where a unique key was known: an older task's id stands in the
 --          place of the one sent
 --          {'full', waiting}, {'exists', id}, {'conflict', key, id}, {'parent', id}: nothing was written
--- Cost     1 command a task, 4 a parent, 9 to 15 a call, and more for what few tasks have
+-- Cost     1 command a task, 4 a parent, 8 to 15 a call, and more for what few tasks have
 local prefix, most, kept, ttl = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local lists = {high = KEYS[1], normal = KEYS[2], low = KEYS[3]}
 local waiting = redis.call('LLEN', KEYS[2])
-local others = redis.call('EXISTS', KEYS[1], KEYS[3], KEYS[4], KEYS[5]) > 0 and {'LLEN', nil, 'LLEN', 'ZCARD', 'ZCARD'}
-for i, count in pairs(others or {}) do waiting = waiting + redis.call(count, KEYS[i]) end
 local fresh, keys, few, known, taken, ids, at = {}, {}, {}, {}, {}, {}, 5
 local function exists(id) return taken[id] or redis.call('EXISTS', prefix .. 'task:' .. id) == 1 end
 while at <= #ARGV do
@@ -33,8 +31,11 @@ while at <= #ARGV do
   ids[#ids + 1], at = id, at + 4 + ARGV[at + 3]
 end
 if #fresh == 0 then return {'known', ids} end
-if redis.call('EXISTS', unpack(keys)) > 0 then -- one call: most often there is none of them
-  for k, key in ipairs(keys) do if redis.call('EXISTS', key) == 1 then return {'exists', ARGV[fresh[k]]} end end
+if redis.call('EXISTS', KEYS[1], KEYS[3], KEYS[4], KEYS[5], unpack(keys)) > 0 then -- one call: often there is none of them
+  for k = 1, redis.call('EXISTS', unpack(keys)) > 0 and #keys or 0 do
+    if redis.call('EXISTS', keys[k]) == 1 then return {'exists', ARGV[fresh[k]]} end
+  end
+  for i, count in pairs({'LLEN', nil, 'LLEN', 'ZCARD', 'ZCARD'}) do waiting = waiting + redis.call(count, KEYS[i]) end
 end
 if waiting + #fresh > most then return {'full', waiting} end
 local time, queued, told, ready = redis.call('TIME'), {}, {}, 0
