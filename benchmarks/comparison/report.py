@@ -223,8 +223,9 @@ def draw(rows: Sequence[Row], out: Path) -> Path | None:
     for row, text in zip(rows, axes[0][0].get_yticklabels(), strict=True):
         text.set_fontweight("bold" if row.name == OURS else "normal")
     axes[0][0].set_ylim(len(rows) - 0.4, -0.6)
-    handles = [Patch(color=colour) for colour in COLOURS.values()]
-    figure.legend(handles, list(COLOURS), loc="lower center", ncols=len(COLOURS), frameon=False)
+    drawn = {colour(row) for row in rows}
+    kinds = {kind: Patch(color=shade) for kind, shade in COLOURS.items() if shade in drawn}
+    figure.legend(kinds.values(), kinds, loc="lower center", ncols=len(kinds), frameon=False)
     figure.suptitle("No-op tasks on one Redis: median of the rounds, lowest to highest")
     figure.tight_layout(rect=(0, 0.35 / height, 1, 1))
     return harness.picture(figure, out, "peers")

@@ -38,7 +38,7 @@ for list = 8, 10 do
     elseif t[2] or (not t.err and redis.call('EXISTS', key) == 1) then
       redis.call('HSET', key, 'state', 'running', 'attempt', attempt, 'worker', worker)
       local limits = (t[5] or '') .. '\0' .. (t[6] or '') .. '\0' .. (few[2] or t[7] or '')
-      local past = few[1] == nil and '\0\0' or (few[3] or '') .. '\0' .. (few[4] or '') .. '\0' .. (few[5] or '')
+      local past = (few[3] or '') .. '\0' .. (few[4] or '') .. '\0' .. (few[5] or '')
       reply[#reply + 1] = id .. '\0' .. attempt .. '\0' .. limits .. '\0' .. past .. '\0' .. (t[2] or '') .. '\0' .. (t[4] or '') .. '\0' .. (t[3] or '')
       leases[#leases + 1], leases[#leases + 2] = deadline, id
       told[#told + 1] = id .. '/' .. attempt
