@@ -68,7 +68,7 @@ def told(part: str) -> Iterator[tuple[str, str]]:
     """Operation and reply of every step in random schedules of a part."""
     with World(ours(part), Bounds(1, 2)) as world:
         dice = random.Random(1)
-        for _ in range(80):
+        for _ in range(250):
             assert _run(world, [], dice)[2] is None
         for position in world.positions:
             thread, reply, _ = position.told

@@ -282,4 +282,4 @@ def test_a_parent_that_is_retried_before_its_children_are_told_decides_anew(
     assert second.state == "deferred"
     for _ in range(3):
         worker.run_once()
-    assert second.wait(timeout_s=20) == 8
+    assert second.wait(timeout_s=5) == 8

@@ -58,7 +58,7 @@ def interrupt_when(
     started: threading.Event, executor: Executor, token: object, why: str
 ) -> threading.Thread:
     def strike() -> None:
-        started.wait(20)
+        started.wait(5)
         executor.interrupt(token, why)
 
     thread = threading.Thread(target=strike)
@@ -109,7 +109,7 @@ def test_in_the_main_thread_a_signal_ends_even_a_sleep(main_executor: Executor, 
 
     def keep() -> None:
         """As a worker's keeper: again and again, since a signal just before the sleep is lost."""
-        started.wait(20)
+        started.wait(5)
         while not ended.wait(0.05):
             main_executor.interrupt(token, why)
 
@@ -136,7 +136,7 @@ def test_a_function_that_cleans_up_is_struck_once(main_executor: Executor) -> No
             ended.set()
 
     def keep() -> None:
-        started.wait(20)
+        started.wait(5)
         while not ended.wait(0.02):
             main_executor.interrupt(token, "timeout")
 
@@ -197,11 +197,11 @@ def test_another_run_is_not_struck(executor: Executor) -> None:
 
     def job() -> str:
         started.set()
-        let_go.wait(20)
+        let_go.wait(5)
         return "whole"
 
     def strike() -> None:
-        started.wait(20)
+        started.wait(5)
         executor.interrupt(object(), "timeout")  # the token of a run that is over
         let_go.set()
 
@@ -262,7 +262,7 @@ def test_nothing_strikes_after_the_run_has_ended(loop: SharedLoop) -> None:
 
     def job() -> None:
         threading.Thread(target=executor.interrupt, args=(token, "timeout"), name="striker").start()
-        executor.looked.wait(20)
+        executor.looked.wait(5)
 
     def lane() -> str:
         try:

@@ -107,9 +107,9 @@ def test_a_stop_while_it_runs_ends_it(queue: Queue, registry: Registry) -> None:
     queue = with_settings(queue, grace_s=0.0)
     handle = queue.enqueue(slow)
     with running(Worker(queue, registry), queue):
-        assert begun.wait(20)
+        assert begun.wait(5)
     with pytest.raises(TaskFailed, match="stopped while it ran") as raised:
-        handle.wait(timeout_s=20)
+        handle.wait(timeout_s=5)
     assert raised.value.error["type"] == "Stopped"
     assert handle.get().attempt == 1
 

@@ -25,7 +25,7 @@ def test_a_worker_that_stops_tells_its_last_runs(
     monkeypatch.setattr(worker_module, "BEAT_S", 60.0)
     slow = with_settings(queue, lease_s=300.0)
     with running(Worker(slow, registry), queue):
-        queue.enqueue(echo, 1).wait(20)
+        queue.enqueue(echo, 1).wait(5)
         assert done(queue) == 0
     assert done(queue) == 1
 

@@ -75,8 +75,8 @@ def test_r10_a_worker_without_more_work_sends_at_once(
 ) -> None:
     with running(Worker(queue, registry), queue):
         began = time.monotonic()
-        assert queue.enqueue(echo, 1).wait(timeout_s=20) == 1
-        assert queue.enqueue(echo, 2).wait(timeout_s=20) == 2
+        assert queue.enqueue(echo, 1).wait(timeout_s=5) == 1
+        assert queue.enqueue(echo, 2).wait(timeout_s=5) == 2
         assert time.monotonic() - began < 0.9
 
 
@@ -87,7 +87,7 @@ def test_r10_a_lane_that_waits_for_its_turn_sends_first(
     with running(Worker(two_lanes, registry), queue):
         for i in range(6):
             began = time.monotonic()
-            assert queue.enqueue(echo, i).wait(timeout_s=20) == i
+            assert queue.enqueue(echo, i).wait(timeout_s=5) == i
             assert time.monotonic() - began < 0.9
 
 
@@ -96,11 +96,11 @@ def test_lanes_run_at_the_same_time(queue: Queue, registry: Registry) -> None:
 
     @task(registry=registry)
     def meet() -> int:
-        return barrier.wait(20) >= 0
+        return barrier.wait(5) >= 0
 
     handles = queue.enqueue_many(meet, [()] * 3)
     with running(Worker(with_settings(queue, concurrency=3), registry), queue):
-        assert [handle.wait(timeout_s=20) for handle in handles] == [True] * 3
+        assert [handle.wait(timeout_s=5) for handle in handles] == [True] * 3
     assert Inspector(queue).check() == []
 
 
@@ -112,7 +112,7 @@ def test_r6_a_hint_wakes_an_idle_worker(queue: Queue, registry: Registry, echo: 
         for i in range(3):
             wait_for(lambda: blocked_clients(queue.client) == 1)
             began = time.monotonic()
-            queue.enqueue(echo, i).wait(timeout_s=20)
+            queue.enqueue(echo, i).wait(timeout_s=5)
             assert time.monotonic() - began < 0.6
 
 
@@ -143,7 +143,7 @@ def test_r6_a_scheduled_task_starts_when_it_is_due(
 ) -> None:
     with running(Worker(queue, registry), queue):
         handle = queue.enqueue(echo.options(delay_s=0.3), 1)
-        assert handle.wait(timeout_s=20) == 1
+        assert handle.wait(timeout_s=5) == 1
     done = handle.get()
     assert done.due_ms is not None
     assert done.started_ms is not None
@@ -166,7 +166,7 @@ def test_r11_an_outage_keeps_results_and_sends_them_later(
         wait_for(lambda: refuser.refused >= 2)
         assert handle.state == "running"
         refuser.away.clear()
-        assert handle.wait(timeout_s=20) == "kept"
+        assert handle.wait(timeout_s=5) == "kept"
     assert handle.get().attempt == 1
 
 
@@ -193,7 +193,7 @@ def test_r11_a_worker_waits_for_a_redis_that_is_not_there_yet(
     with running(Worker(with_client(queue, refuser), registry), queue):
         wait_for(lambda: refuser.refused >= 1)
         refuser.away.clear()
-        assert handle.wait(timeout_s=20) == 1
+        assert handle.wait(timeout_s=5) == 1
 
 
 def test_r11_a_redis_that_may_not_write_for_a_while_does_not_end_a_worker(
@@ -202,14 +202,14 @@ def test_r11_a_redis_that_may_not_write_for_a_while_does_not_end_a_worker(
     """A failover without replicas answers every script with an error (NOREPLICAS)."""
     raw = queue.client.raw
     with running(Worker(with_settings(queue, lease_s=0.6), registry), queue):
-        assert queue.enqueue(echo, 1).wait(timeout_s=20) == 1
+        assert queue.enqueue(echo, 1).wait(timeout_s=5) == 1
         try:
             raw.config_set("min-replicas-to-write", 1)
             errors = raw.info("stats")["total_error_replies"]
             wait_for(lambda: raw.info("stats")["total_error_replies"] > errors + 2, 3)
         finally:
             raw.config_set("min-replicas-to-write", 0)
-        assert queue.enqueue(echo, 2).wait(timeout_s=20) == 2
+        assert queue.enqueue(echo, 2).wait(timeout_s=5) == 2
 
 
 def test_r11_scripts_are_sent_again_after_redis_forgot_them(

@@ -169,7 +169,7 @@ def test_what_nobody_foresaw_ends_no_keeper(
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:
-        assert twice.wait(20)
+        assert twice.wait(5)
     finally:
         worker.stop()
         thread.join()

@@ -53,7 +53,7 @@ def test_a_task_that_runs_too_long_fails(
 ) -> None:
     handle = short.enqueue(endless.options(timeout_s=0.1))
     with running(Worker(short, registry), short), pytest.raises(TaskFailed) as raised:
-        handle.wait(timeout_s=20)
+        handle.wait(timeout_s=5)
     assert raised.value.error["type"] == "TaskTimeout"
     assert raised.value.error["message"] == "ran longer than its 0.1 s"
 
@@ -63,7 +63,7 @@ def test_a_timeout_is_tried_again_while_attempts_are_left(
 ) -> None:
     handle = short.enqueue(endless.options(timeout_s=0.05, max_attempts=2))
     with running(Worker(short, registry), short), pytest.raises(TaskFailed):
-        handle.wait(timeout_s=20)
+        handle.wait(timeout_s=5)
     assert handle.get().attempt == 2
 
 
@@ -73,7 +73,7 @@ def test_the_timeout_of_the_settings_holds_where_none_is_given(
     hasty = with_settings(short, timeout_s=0.1)
     handle = hasty.enqueue(endless)
     with running(Worker(hasty, registry), hasty), pytest.raises(TaskFailed, match="TaskTimeout"):
-        handle.wait(timeout_s=20)
+        handle.wait(timeout_s=5)
 
 
 def test_a_running_task_can_be_cancelled(
@@ -84,7 +84,7 @@ def test_a_running_task_can_be_cancelled(
         await_state(handle, "running")
         assert handle.cancel() == "running"
         with pytest.raises(TaskCancelled):
-            handle.wait(timeout_s=20)
+            handle.wait(timeout_s=5)
     assert Inspector(short).check() == []
 
 
@@ -98,8 +98,8 @@ def test_the_worker_goes_on_after_an_interruption(
     with running(Worker(short, registry), short):
         for _ in range(3):
             with pytest.raises(TaskFailed):
-                short.enqueue(endless.options(timeout_s=0.05)).wait(timeout_s=20)
-            assert short.enqueue(fine).wait(timeout_s=20) == "fine"
+                short.enqueue(endless.options(timeout_s=0.05)).wait(timeout_s=5)
+            assert short.enqueue(fine).wait(timeout_s=5) == "fine"
 
 
 def test_r3_a_worker_that_lost_its_lease_stops_and_its_result_is_dropped(
@@ -152,7 +152,7 @@ def test_a_task_may_run_longer_than_its_lease(short: Queue, registry: Registry) 
         wait_for(lambda: time.monotonic() - began > 2 * 0.6)
         assert short.client.run(short.protocol.reclaim()) == 0
         let_go.set()
-        assert handle.wait(timeout_s=20) == "whole"
+        assert handle.wait(timeout_s=5) == "whole"
     assert [event.verb for event in inspector.timeline(handle.id)] == [
         *("enqueue", "claim", "complete")
     ]
@@ -174,7 +174,7 @@ def test_work_that_waits_longer_than_a_lease_in_a_living_worker_is_not_lost(
     handles = patient.enqueue_many(step, [()] * 6)
     with running(worker, patient):
         for handle in handles:
-            handle.wait(timeout_s=20)
+            handle.wait(timeout_s=6)
     assert [handle.get().attempt for handle in handles] == [1] * 6
 
 
@@ -182,19 +182,21 @@ def test_work_that_waits_longer_than_a_lease_in_a_living_worker_is_not_lost(
 
 
 def test_r12_a_worker_that_stops_finishes_what_it_runs(queue: Queue, registry: Registry) -> None:
-    let_go = threading.Event()
+    begun, let_go = threading.Event(), threading.Event()
 
     @task(registry=registry)
     def job() -> str:
+        begun.set()
         let_go.wait(8)
         return "finished"
 
     first, second = queue.enqueue(job), queue.enqueue(job)
     with running(Worker(queue, registry), queue) as worker:
-        await_state(first, "running")
+        assert begun.wait(5)  # a task that is only claimed would be handed back
+        assert first.state == "running"
         worker.stop()
         let_go.set()
-        assert first.wait(timeout_s=20) == "finished"
+        assert first.wait(timeout_s=5) == "finished"
     assert second.state == "queued"
     assert Inspector(queue).check() == []
 
@@ -229,7 +231,7 @@ def test_r12_a_worker_that_stops_hands_back_what_it_has_not_started(
         worker.lanes[0].shared.pace.ran("job", 0.001)
     handles = patient.enqueue_many(job, [()] * 4)
     with running(worker, patient):
-        begun.wait(20)
+        begun.wait(5)
         assert [handle.state for handle in handles] == ["running"] * 4
         worker.stop()
         let_go.set()

@@ -78,7 +78,7 @@ def test_r9_a_slow_task_hands_its_followers_back(
         assert [handle.state for handle in fast] == ["succeeded"] * 5
         assert slow.state == "running"
         gate.open.set()
-        assert slow.wait(timeout_s=20) is True
+        assert slow.wait(timeout_s=5) is True
     assert claim_sizes(queue)[0] == 6
     assert Inspector(queue).check() == []
 
@@ -104,7 +104,7 @@ def test_r10_a_slow_task_does_not_hold_back_the_results_before_it(
 ) -> None:
     fast, slow = queue.enqueue(gate.job, False), queue.enqueue(gate.job, True)
     with running(started(worker, registry), queue):
-        gate.entered.wait(20)
+        gate.entered.wait(5)
         assert fast.wait(timeout_s=3) is False
         assert slow.state == "running"
         gate.open.set()
