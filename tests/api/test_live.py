@@ -21,12 +21,14 @@ from miniqueue.views import Event
 class SlowToLeave(Feed):
     """A feed that is left only when it is told so."""
 
+    followed: asyncio.Event
     leaving: asyncio.Event
     may_go: asyncio.Event
 
     async def follow(self, after: str = "") -> AsyncGenerator[list[Event]]:
         try:
             async for page in super().follow(after):
+                self.followed.set()
                 yield page
         finally:
             self.leaving.set()
@@ -42,11 +44,12 @@ def test_a_browser_that_comes_while_the_last_one_leaves_is_told_how_things_stand
     async def main() -> None:
         async_client = connect_async(settings)
         feed = SlowToLeave(async_client, QueueKeys(settings.namespace, queue.name))
-        feed.leaving, feed.may_go = asyncio.Event(), asyncio.Event()
+        feed.followed, feed.leaving, feed.may_go = (asyncio.Event() for _ in range(3))
         shown = Live(async_client, feed, Inspector(queue), queue.name)
         async with asyncio.timeout(5):
             first = shown.stream()
             assert [(await anext(first)).event for _ in range(2)] == ["depths", "state"]
+            await feed.followed.wait()  # a state may come before the feed is read
             await first.aclose()
             await feed.leaving.wait()
             second = shown.stream()

@@ -22,7 +22,7 @@ FAULTS = {
     "kill": "SIGKILL to a worker",
     "failpoints": "a worker dies at a named place: after a claim, in a task, after its effect and "
     "before its end is told, while complete, reclaim or promote travel",
-    "freeze": "SIGSTOP to a worker for longer than its lease, then SIGCONT",
+    "freeze": "SIGSTOP to a worker, and SIGCONT when another one has its task",
     "stop": "SIGTERM to a worker",
     "api": "the API dies, also between writing a task and answering",
     "restart": "SIGKILL to Redis, which comes back with what is in its file",
@@ -39,6 +39,7 @@ OFTEN = {"kill": 3.0, "freeze": 5.0}  # seconds between two of them
 OTHER_S = 2.0  # between two other faults
 GAP_S = 0.4  # how long a dead Redis or API stays away
 WAIT_S = 2.0  # how long a freeze waits for a worker that is in a long task
+THAW_S = 2.0  # how long it waits, after the lease, for another worker to start what it had
 ARMED_S = 3.0  # how long a failpoint waits for somebody
 
 
@@ -165,40 +166,51 @@ class Faults:
             worker.signal(signal.SIGTERM)
 
     def _freeze(self, fault: Fault) -> None:
-        end = time.monotonic() + WAIT_S
-        while not self._at_work() and time.monotonic() < end:
-            time.sleep(0.05)
+        self._until(self._at_work, WAIT_S)
         with self._arena.lock:
             workers = [w for w in living(self._arena) if w not in self._frozen]
             if not workers:
                 return
-            busy = [worker for worker in workers if worker.name in self._at_work()]
-            worker = self._rng.choice(busy or workers)
+            at_work = self._at_work()
+            worker = self._rng.choice([w for w in workers if w.name in at_work] or workers)
+            held = at_work.get(worker.name, set())
             self._frozen.append(worker)
             self._told(fault, worker)
             self._history.add("frozen", worker=worker.name)
             worker.signal(signal.SIGSTOP)
         lease_s = self._arena.settings.lease_s
-        self._injecting.ending.wait(lease_s + self._rng.uniform(0.3, 1.2))
+        self._injecting.ending.wait(lease_s)
+        self._until(lambda: self._another_has(held, worker.name), THAW_S)
         with self._arena.lock:
             worker.signal(signal.SIGCONT)
             self._frozen.remove(worker)
             self._history.add("thawed", worker=worker.name)
 
-    def _at_work(self) -> set[str]:
-        """Workers that have been in one task for a while: when one of them is frozen and thaws,
-        another one is still in that task, and only the fence tells the two apart.
+    def _until(self, condition: Callable[[], object], seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not condition() and time.monotonic() < end:
+            if self._injecting.ending.wait(0.05):
+                return
+
+    def _another_has(self, held: set[str], worker: str) -> bool:
+        return any(held & keys for name, keys in self._at_work().items() if name != worker)
+
+    def _at_work(self) -> dict[str, set[str]]:
+        """Workers that have been in a task for a while, with its key: when one of them is frozen
+        and thaws, another one is still in that task, and only the fence tells the two apart.
         """
         now, lease_s = self._history.now(), self._arena.settings.lease_s
         over: set[tuple[str, int]] = set()
-        found: set[str] = set()
+        found: dict[str, set[str]] = {}
         for record in reversed(self._history.records):
             if record.at <= now - 1.5 * lease_s:
                 break
             if record.what in ("effect", "raised"):
                 over.add((record.key, record.attempt))
-            elif record.what == "started" and record.at < now - 0.2 * lease_s:
-                found |= {record.worker} if (record.key, record.attempt) not in over else set()
+            if record.what != "started" or record.at >= now - 0.2 * lease_s:
+                continue
+            if (record.key, record.attempt) not in over:
+                found.setdefault(record.worker, set()).add(record.key)
         return found
 
     def _failpoint(self, fault: Fault) -> None:
