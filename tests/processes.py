@@ -12,7 +12,7 @@ import psutil
 T = TypeVar("T")
 
 
-def wait_for(predicate: Callable[[], T], seconds: float = 10.0) -> T:
+def wait_for(predicate: Callable[[], T], seconds: float = 20.0) -> T:
     """The first true value of the predicate; fails when it does not come in time."""
     end = time.monotonic() + seconds
     while not (value := predicate()):
