@@ -27,6 +27,7 @@ __all__ = [
     "retire",
     "server_binaries",
     "server_binary",
+    "wait_until",
 ]
 
 START_S = 30.0  # a service that does not answer by then has failed
@@ -98,16 +99,11 @@ class Service:
             raise StackError(f"{self.name} ended with exit code {self.exit_code}", self.tail())
 
     def listen(self, port: int) -> None:
-        """Wait until it accepts connections on this port (notebook 06 does).
+        """Wait until it accepts connections on this port.
 
         Raises StackError if it ends first, or after START_S.
         """
-        end = time.monotonic() + START_S
-        while not listens(port):
-            self.check()
-            if time.monotonic() > end:
-                raise StackError(f"{self.name} did not listen in {START_S:g} s", self.tail())
-            time.sleep(0.01)
+        wait_until(lambda: listens(port), self)
 
     def ask_to_end(self) -> None:
         """Begin to stop it, gracefully first; join() waits for the end."""
@@ -126,6 +122,18 @@ class Service:
         with contextlib.suppress(OSError):
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
         return ""
+
+
+def wait_until(ready: Callable[[], bool], *needed: Service) -> None:
+    """Wait until it holds; StackError if one of these ends first, or after START_S."""
+    end = time.monotonic() + START_S
+    while not ready():
+        for service in needed:
+            service.check()
+        if time.monotonic() > end:
+            first = needed[0]
+            raise StackError(f"{first.name} did not answer in {START_S:g} s", first.tail())
+        time.sleep(0.01)
 
 
 def retire(workers: Sequence[Service]) -> None:
@@ -164,18 +172,6 @@ class Services:
         for service in gone:
             service.join()
         self._living[:] = [service for service in self._living if service not in gone]
-
-    def wait_until(self, ready: Callable[[], bool], *needed: Service) -> None:
-        """Wait until it holds; StackError if one of these ends first, or after START_S."""
-        end = time.monotonic() + START_S
-        while not ready():
-            for service in needed:
-                if not service.running:
-                    raise StackError(f"{service.name} ended while it started", service.tail())
-            if time.monotonic() > end:
-                first = needed[0]
-                raise StackError(f"{first.name} did not answer in {START_S:g} s", first.tail())
-            time.sleep(0.01)
 
     def end(self, cleanup: list[Callable[[], object]], directory: Any) -> None:
         """Workers and API first, then the cleanup, Redis last; then the folder goes.

@@ -29,7 +29,14 @@ from miniqueue.classroom.cells import rerun
 from miniqueue.classroom.faults import listen
 from miniqueue.classroom.newest import PREFIX, tell
 from miniqueue.classroom.reach import answers, chosen, empty, healthy, its_own
-from miniqueue.classroom.service import Service, Services, free_port, listens, redis_command, retire
+from miniqueue.classroom.service import (
+    Service,
+    Services,
+    free_port,
+    redis_command,
+    retire,
+    wait_until,
+)
 from miniqueue.errors import StackError
 from miniqueue.faults import ASK
 from miniqueue.inspector import Inspector
@@ -93,7 +100,7 @@ class Stack:
             self.url = f"http://{self.settings.host}:{port or free_port()}"
             self.api = self._launch("api", self._api_command())
             self.scale(workers)
-            self._services.wait_until(lambda: healthy(self.url), self.api)
+            wait_until(lambda: healthy(self.url), self.api)
             self._http = httpx.Client(base_url=self.url, timeout=30)
             self._cleanup += [self._http.close, tell(self.directory, self.url)]
             shows.install()
@@ -254,7 +261,7 @@ class Stack:
         self._must_run()
         if not self.api.running:
             self.api = self._launch("api", self._api_command())
-        self._services.wait_until(lambda: healthy(self.url), self.api)
+        wait_until(lambda: healthy(self.url), self.api)
 
     @contextlib.contextmanager
     def redis_paused(self) -> Iterator[None]:
@@ -295,15 +302,14 @@ class Stack:
         raise failure
 
     def _launch_redis(self, settings: Settings) -> None:
-        self.redis = self._launch(
-            "redis", redis_command(self._redis_port, self.directory, options=self._redis_options)
-        )
+        command = redis_command(self._redis_port, self.directory, options=self._redis_options)
+        self.redis = self._launch("redis", command)
         client = connect(settings)
         try:
             # A failed connection of redis-py leaves a reference cycle with the frames that asked,
             # `self` among them: a stack that is dropped would live until the next collection.
-            self._services.wait_until(lambda: listens(self._redis_port), self.redis)
-            self._services.wait_until(lambda: answers(client), self.redis)
+            self.redis.listen(self._redis_port)
+            wait_until(lambda: answers(client), self.redis)
         finally:
             client.close()
 
@@ -321,7 +327,7 @@ class Stack:
 
     def _await_workers(self, new: Sequence[Service]) -> None:
         names = {worker.name for worker in new}
-        self._services.wait_until(lambda: names <= {w.id for w in self._inspector.workers()}, *new)
+        wait_until(lambda: names <= {w.id for w in self._inspector.workers()}, *new)
 
     def _launch(self, name: str, command: list[str], settings: Settings | None = None) -> Service:
         used = settings or (self.settings if hasattr(self, "settings") else Settings())
@@ -336,9 +342,8 @@ class Stack:
     def _worker(self, index: int) -> Service:
         self._must_run()
         if not 0 <= index < len(self.workers):
-            raise StackError(
-                f"there is no worker {index}: there are {len(self.workers)}, counted from 0"
-            )
+            count = len(self.workers)
+            raise StackError(f"there is no worker {index}: there are {count}, counted from 0")
         return self.workers[index]
 
 

@@ -132,7 +132,7 @@ def test_a_module_that_workers_cannot_import_changes_nothing(
     tasks(notebook, SINGLE)
     before = [worker.name for worker in stack.workers]
     only_here = "import os\nassert not os.environ.get('MINIQUEUE_REDIS_URL')\n" + DOUBLE
-    with pytest.raises(UsageError, match="ended while it started"):
+    with pytest.raises(UsageError, match="ended with exit code 1"):
         tasks(notebook, only_here)
     assert [worker.name for worker in stack.workers] == before
     assert ran(stack, "single", 6) == 6
