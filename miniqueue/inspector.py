@@ -36,9 +36,9 @@ from miniqueue.views import (
 __all__ = ["Inspector"]
 
 PAGE = 100  # ids read in one round trip
-SCAN = 2000  # ids looked at in one call of tasks(), whatever the filter lets through
+SCAN = 2000  # ids looked at in one call: of tasks(), whatever the filter lets through; of explain()
 EVENT_ID = re.compile(r"[0-9]{1,19}(-[0-9]{1,19})?")
-NEAR = 10_000  # how far explain() looks for a task in its list
+EVENTS = 10_000  # the newest ones, in which timeline() looks for those of a task
 
 
 class Inspector:
@@ -183,7 +183,7 @@ class Inspector:
 
         The newest 10,000 events are searched.
         """
-        events = self.events(limit=NEAR, queue=queue_of(task_id))
+        events = self.events(limit=EVENTS, queue=queue_of(task_id))
         return [own for event in events if (own := event.of_task(task_id)) is not None]
 
     def explain(self, task_id: str) -> list[str]:
@@ -196,7 +196,7 @@ class Inspector:
                 redis_time(),
                 Call("EXISTS", (keys.paused,), (), bool),
                 Call("ZSCORE", (keys.running,), (task_id,), number),
-                Call("LPOS", (keys.ready[rank],), (task_id, "MAXLEN", NEAR), same),
+                Call("LPOS", (keys.ready[rank],), (task_id, "MAXLEN", SCAN), same),
                 *(Call("LLEN", (key,), (), int) for key in keys.ready[:rank]),
             ]
         )

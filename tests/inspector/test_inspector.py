@@ -181,6 +181,16 @@ def test_explain_counts_all_that_goes_first(inspector: Inspector) -> None:
     assert "behind 5 tasks." in inspector.explain("l1")[0]
 
 
+def test_r7_explain_looks_for_a_place_among_the_first_only(
+    inspector: Inspector, bench: Bench
+) -> None:
+    others = [f"other{i}" for i in range(SCAN)]
+    bench.client.run(bench.protocol.enqueue([sent(other) for other in others]))
+    last = SCAN - 3  # n1 to n3 stand before them in the list, h1 and h2 in the one that goes first
+    assert f"behind {SCAN + 1:,} tasks" in inspector.explain(others[last - 1])[0]
+    assert "far from the front" in inspector.explain(others[last])[0]
+
+
 def test_explain_knows_the_lease(inspector: Inspector, bench: Bench) -> None:
     bench.client.raw.zadd(bench.keys.running, {"mail1": bench.now() - 60_000})
     assert any("lease ran out 60." in sentence for sentence in inspector.explain("mail1"))
