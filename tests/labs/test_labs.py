@@ -70,13 +70,13 @@ def test_an_endless_answer_costs_its_check_and_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("miniqueue.classroom.grading.judging.CHECK_S", 0.2)
-    monkeypatch.setattr("miniqueue.classroom.grading.judging.BUSY", 100)
     lab = lab_of(toy(tmp_path, FOUR))
     endless = "def f():\n    while True:\n        try:\n            while True: pass\n"
     endless += "        except Exception: pass\n"
-    (result,) = judge(lab, endless)
+    with monkeypatch.context() as patience:  # on a busy machine the other limit comes first
+        patience.setattr("miniqueue.classroom.grading.judging.BUSY", 100)
+        (result,) = judge(lab, endless)
     assert (result.points, result.seen) == (0, "it had not ended after 0.2 s of computing")
-    monkeypatch.setattr("miniqueue.classroom.grading.judging.BUSY", 4)
     (result,) = judge(lab, "def f():\n    import select; select.select([], [], [])\n")
     assert (result.points, result.seen) == (0, "it had not ended after 0.8 s")
 

@@ -14,6 +14,7 @@ from miniqueue.classroom.chaos import failpoints
 from miniqueue.classroom.chaos.arena import Arena, living
 from miniqueue.classroom.chaos.history import History
 from miniqueue.classroom.chaos.threads import Threads
+from miniqueue.classroom.chaos.watch import until
 from miniqueue.classroom.service import Service
 
 __all__ = ["FAULTS", "Fault", "Faults", "known", "schedule"]
@@ -41,6 +42,7 @@ GAP_S = 0.4  # how long a dead Redis or API stays away
 WAIT_S = 2.0  # how long a freeze waits for a worker that is in a long task
 THAW_S = 2.0  # how long it waits, after the lease, for another worker to start what it had
 ARMED_S = 3.0  # how long a failpoint waits for somebody
+LOOK_S = 0.05  # between two looks at what the workers do
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ class Faults:
             worker.signal(signal.SIGTERM)
 
     def _freeze(self, fault: Fault) -> None:
-        self._until(self._at_work, WAIT_S)
+        until(self._at_work, WAIT_S, LOOK_S)
         with self._arena.lock:
             workers = [w for w in living(self._arena) if w not in self._frozen]
             if not workers:
@@ -179,21 +181,19 @@ class Faults:
             self._history.add("frozen", worker=worker.name)
             worker.signal(signal.SIGSTOP)
         lease_s = self._arena.settings.lease_s
-        self._injecting.ending.wait(lease_s)
-        self._until(lambda: self._another_has(held, worker.name), THAW_S)
+        ending = self._injecting.ending
+        ending.wait(lease_s)
+        if held:
+            until(lambda: ending.is_set() or self._another_has(held, worker), THAW_S, LOOK_S)
+        else:
+            ending.wait(self._rng.uniform(0.3, 1.2))
         with self._arena.lock:
             worker.signal(signal.SIGCONT)
             self._frozen.remove(worker)
             self._history.add("thawed", worker=worker.name)
 
-    def _until(self, condition: Callable[[], object], seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while not condition() and time.monotonic() < end:
-            if self._injecting.ending.wait(0.05):
-                return
-
-    def _another_has(self, held: set[str], worker: str) -> bool:
-        return any(held & keys for name, keys in self._at_work().items() if name != worker)
+    def _another_has(self, held: set[str], worker: Service) -> bool:
+        return any(held & keys for name, keys in self._at_work().items() if name != worker.name)
 
     def _at_work(self) -> dict[str, set[str]]:
         """Workers that have been in a task for a while, with its key: when one of them is frozen
@@ -207,9 +207,11 @@ class Faults:
                 break
             if record.what in ("effect", "raised"):
                 over.add((record.key, record.attempt))
-            if record.what != "started" or record.at >= now - 0.2 * lease_s:
-                continue
-            if (record.key, record.attempt) not in over:
+            elif (
+                record.what == "started"
+                and record.at < now - 0.2 * lease_s
+                and (record.key, record.attempt) not in over
+            ):
                 found.setdefault(record.worker, set()).add(record.key)
         return found
 
@@ -240,9 +242,7 @@ class Faults:
         self._told(fault)
         if fault.detail == "reply":
             failpoints.arm(self._arena.failpoints, "reply")
-            end = time.monotonic() + ARMED_S
-            while self._arena.api.running and time.monotonic() < end:
-                time.sleep(0.02)
+            until(lambda: not self._arena.api.running, ARMED_S, 0.02)
             failpoints.disarm(self._arena.failpoints, "reply")
         self._arena.kill_api()
         time.sleep(GAP_S)

@@ -123,7 +123,7 @@ def lasting_keys(queue: Queue) -> list[str]:
     return sorted(found)
 
 
-def until(ready: Callable[[], bool], seconds: float, look_s: float = 0.1) -> bool:
+def until(ready: Callable[[], object], seconds: float, look_s: float = 0.1) -> bool:
     """Whether it becomes true in time; Redis may be away meanwhile."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
